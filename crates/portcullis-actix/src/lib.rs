@@ -1,0 +1,1 @@
+//! Portcullis for actix-web.

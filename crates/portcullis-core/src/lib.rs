@@ -1,0 +1,32 @@
+//! The core of portcullis: everything that decides about a login, and nothing that talks to a
+//! network, a database, a framework or a runtime.
+
+mod clock;
+pub use clock::{Clock, SystemClock};
+
+mod error;
+pub use error::{BoxError, Error, ErrorKind};
+
+mod memory;
+pub use memory::MemoryStore;
+
+mod password;
+pub use password::{Arena, PasswordHash, PasswordHasher, Verdict};
+
+mod random;
+pub use random::{OsRandom, SecureRandom};
+
+mod reply;
+pub use reply::Reply;
+
+mod secret;
+pub use secret::{BodyBuffer, BodyTooLarge, Secret};
+
+mod store;
+pub use store::{Credential, CredentialStore, UserId, UserStatus, Username};
+
+mod token;
+pub use token::{Claims, TokenIssuer, TokenRequest, TokenResponse, TokenVerifier};
+
+/// The attribute that implementations of the traits here are written with.
+pub use async_trait::async_trait;

@@ -1,0 +1,89 @@
+//! Turns passwords into hashes and checks them. Only this module names an algorithm.
+
+use std::fmt::{self, Debug};
+
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use crate::error::Error;
+
+mod arena;
+
+pub use arena::Arena;
+
+/// A way to hash passwords: CPU-bound, synchronous, without I/O.
+///
+/// Its methods run on the threads of a [`HashPool`](crate::HashPool), each with an [`Arena`] of
+/// its own, reused from hash to hash.
+pub trait PasswordHasher: Debug + Send + Sync + 'static {
+    /// Hashes a password with a new salt, at the current parameters.
+    ///
+    /// # Errors
+    /// `Unavailable` if there is no memory or no randomness.
+    fn hash(&self, password: &[u8], arena: &mut Arena) -> Result<PasswordHash, Error>;
+
+    /// Tells whether `password` is the one that `hash` was made from.
+    ///
+    /// # Errors
+    /// `Corrupt` if `hash` is not a hash this hasher can check, decided before anything large is
+    /// allocated; `Unavailable` if there is no memory. Never for a wrong password.
+    fn verify(
+        &self,
+        password: &[u8],
+        hash: &PasswordHash,
+        arena: &mut Arena,
+    ) -> Result<Verdict, Error>;
+
+    /// Tells whether `hash` was made otherwise than [`hash`](Self::hash) would make it now, so
+    /// that it should be replaced the next time the password is known.
+    fn needs_rehash(&self, hash: &PasswordHash) -> bool;
+}
+
+/// What comparing a password with a hash told.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "there is no third answer; not knowing is an error"
+)]
+pub enum Verdict {
+    /// It is the password.
+    Match,
+    /// It is not.
+    Mismatch,
+}
+
+/// A stored password hash, in the PHC string format or one it is migrated from.
+///
+/// Any text can be one: a row is read as it is, and whether it makes sense is found out by
+/// [`PasswordHasher::verify`]. Printed as `[redacted]`, wiped when dropped.
+#[derive(Clone)]
+pub struct PasswordHash(Zeroizing<String>);
+
+impl PasswordHash {
+    /// Takes a hash as it is stored.
+    pub fn new(hash: impl Into<String>) -> Self {
+        Self(Zeroizing::new(hash.into()))
+    }
+
+    /// The hash as it is stored.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Debug for PasswordHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+/// Equality of the stored text, in constant time for equal lengths. It says nothing of passwords:
+/// two hashes of one password differ by their salts.
+impl PartialEq for PasswordHash {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
+    }
+}
+
+impl Eq for PasswordHash {}

@@ -1,0 +1,117 @@
+//! Text that must not be printed and must not outlive its use.
+
+use std::fmt;
+
+use zeroize::{Zeroize, Zeroizing};
+
+/// A password, token or client secret: printed as `[redacted]`, wiped when dropped.
+///
+/// It has no `==`: secrets are compared by the code that knows how, in constant time.
+///
+/// ```
+/// use portcullis_core::Secret;
+///
+/// let password = Secret::from("correct horse battery staple".to_owned());
+/// assert_eq!(format!("{password:?}"), "[redacted]");
+/// assert_eq!(password.expose().len(), 28);
+/// ```
+#[derive(Clone)]
+pub struct Secret(Zeroizing<String>);
+
+impl Secret {
+    /// The text itself. Each call is a place to check that it goes nowhere it should not.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+/// A request body being read: bounded, wiped when dropped and when it grows.
+///
+/// Login bodies hold passwords, so an adapter collects them in one of these and not in a `Vec`,
+/// whose growth leaves copies behind.
+///
+/// ```
+/// use portcullis_core::BodyBuffer;
+///
+/// let mut body = BodyBuffer::new(10);
+/// assert!(body.push(b"username=a").is_ok());
+/// assert!(body.push(b"&").is_err());
+/// assert_eq!(body.as_bytes(), b"username=a");
+/// ```
+pub struct BodyBuffer {
+    bytes: Zeroizing<Vec<u8>>,
+    limit: usize,
+}
+
+impl BodyBuffer {
+    /// Makes an empty buffer that takes at most `limit` bytes.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Self {
+            bytes: Zeroizing::new(Vec::new()),
+            limit,
+        }
+    }
+
+    /// Appends `chunk`.
+    ///
+    /// # Errors
+    /// [`BodyTooLarge`] if that would exceed the limit; the buffer is unchanged. Stop reading and
+    /// answer [`Reply::content_too_large`](crate::Reply::content_too_large).
+    pub fn push(&mut self, chunk: &[u8]) -> Result<(), BodyTooLarge> {
+        let needed = self.bytes.len().saturating_add(chunk.len());
+        if needed > self.limit {
+            return Err(BodyTooLarge);
+        }
+        if needed > self.bytes.capacity() {
+            // `Vec` would free its old allocation unwiped.
+            let mut grown = Vec::with_capacity(needed.max(2 * self.bytes.capacity()));
+            grown.extend_from_slice(&self.bytes);
+            self.bytes.zeroize();
+            *self.bytes = grown;
+        }
+        self.bytes.extend_from_slice(chunk);
+        Ok(())
+    }
+
+    /// What has been read so far.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl fmt::Debug for BodyBuffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BodyBuffer")
+            .field("len", &self.bytes.len())
+            .field("limit", &self.limit)
+            .finish()
+    }
+}
+
+/// The body is longer than its [`BodyBuffer`] may hold.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct BodyTooLarge;
+
+impl fmt::Display for BodyTooLarge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the body is too large")
+    }
+}
+
+impl std::error::Error for BodyTooLarge {}

@@ -1,0 +1,1 @@
+//! JWT access tokens for portcullis.

@@ -1,0 +1,1 @@
+//! Conformance suites for portcullis backends, and fakes for tests.

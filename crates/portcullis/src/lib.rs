@@ -1,0 +1,1 @@
+//! Embeddable login for Rust services.

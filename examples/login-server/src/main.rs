@@ -1,0 +1,3 @@
+//! A small login server over portcullis.
+
+fn main() {}
