@@ -56,6 +56,16 @@ impl Error {
         self
     }
 
+    /// Tells the operator, with every cause: what will pass as a warning, what must be repaired as
+    /// an error.
+    pub(crate) fn log(&self, what: &'static str) {
+        let error: &(dyn StdError + 'static) = self;
+        match self.kind {
+            ErrorKind::Overloaded | ErrorKind::Unavailable => tracing::warn!(error, "{what}"),
+            _ => tracing::error!(error, "{what}"),
+        }
+    }
+
     /// What happened, as far as a caller can act on it.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {

@@ -1,6 +1,9 @@
 //! The core of portcullis: everything that decides about a login, and nothing that talks to a
 //! network, a database, a framework or a runtime.
 
+mod authenticator;
+pub use authenticator::{AuthenticatedUser, Authentication, Authenticator};
+
 mod clock;
 pub use clock::{Clock, SystemClock};
 
@@ -11,7 +14,10 @@ mod memory;
 pub use memory::MemoryStore;
 
 mod password;
-pub use password::{Arena, PasswordHash, PasswordHasher, Verdict};
+pub use password::{
+    Arena, Argon2Limits, Argon2Params, Argon2idHasher, HashPool, HashPoolConfig, PasswordHash,
+    PasswordHasher, PasswordPolicy, PasswordTooShort, Verdict,
+};
 
 mod random;
 pub use random::{OsRandom, SecureRandom};

@@ -8,8 +8,14 @@ use zeroize::Zeroizing;
 use crate::error::Error;
 
 mod arena;
+mod argon2id;
+mod policy;
+mod pool;
 
 pub use arena::Arena;
+pub use argon2id::{Argon2Limits, Argon2Params, Argon2idHasher};
+pub use policy::{PasswordPolicy, PasswordTooShort};
+pub use pool::{HashPool, HashPoolConfig};
 
 /// A way to hash passwords: CPU-bound, synchronous, without I/O.
 ///

@@ -1,0 +1,188 @@
+//! Turns a username and a password into a user, or into one refusal for every reason.
+
+use std::error::Error as StdError;
+use std::sync::Arc;
+
+use crate::error::{Error, ErrorKind};
+use crate::password::{Arena, HashPool, PasswordHash, PasswordHasher, Verdict};
+use crate::secret::Secret;
+use crate::store::{Credential, CredentialStore, UserId, UserStatus, Username};
+
+/// Checks passwords. The only place that decides whether one is right.
+///
+/// An unknown user, a wrong password, a disabled user, a user without a password and a hash that
+/// cannot be read take the same path and do the same work: one look-up, one hash. Where there is
+/// no hash to check, a decoy at the current parameters is checked in its place.
+#[derive(Clone, Debug)]
+pub struct Authenticator {
+    store: Arc<dyn CredentialStore>,
+    pool: HashPool,
+    decoy: PasswordHash,
+}
+
+impl Authenticator {
+    /// Makes an authenticator over `store`. Blocks for one hash, which proves that hashing works
+    /// here and makes the decoy.
+    ///
+    /// # Errors
+    /// As [`HashPool::hash`].
+    pub fn new(store: Arc<dyn CredentialStore>, pool: HashPool) -> Result<Self, Error> {
+        // Its password need not be secret: a match with the decoy is never accepted.
+        let decoy = pool.run_blocking(|hasher, arena| hasher.hash(b"decoy", arena))??;
+        Ok(Self { store, pool, decoy })
+    }
+
+    /// Finds out who this is.
+    ///
+    /// A hash made at other than the current parameters is replaced after a match, if it has not
+    /// changed meanwhile; should that fail, the login succeeds all the same.
+    ///
+    /// Cancellation safe: dropped before the hash begins, nothing is hashed; dropped later, at most
+    /// the replacement of the hash is lost.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Corrupt` from the store, `Overloaded` from the pool: whether the password
+    /// is right is then not known.
+    pub async fn authenticate(
+        &self,
+        username: &Username,
+        password: &Secret,
+    ) -> Result<Authentication, Error> {
+        let credential = self.store.find(username).await?;
+        let stored = credential
+            .as_ref()
+            .and_then(|user| user.password_hash.clone());
+        let enabled = credential
+            .as_ref()
+            .is_some_and(|user| user.status == UserStatus::Enabled);
+        let check = Check {
+            password: password.clone(),
+            acceptable: enabled && stored.is_some(),
+            hash: stored.unwrap_or_else(|| self.decoy.clone()),
+            decoy: self.decoy.clone(),
+        };
+        let outcome = self
+            .pool
+            .run(move |hasher, arena| check.run(hasher, arena))
+            .await??;
+        match (outcome, credential) {
+            (Outcome::Accepted { rehash }, Some(credential)) => {
+                if let Some((old, new)) = rehash {
+                    self.replace_hash(&credential.user_id, &old, &new).await;
+                }
+                Ok(Authentication::Accepted(AuthenticatedUser { credential }))
+            }
+            (Outcome::Corrupt(error), Some(Credential { user_id, .. })) => {
+                tracing::error!(
+                    %user_id,
+                    error = &error as &dyn StdError,
+                    "a user cannot log in until the password is set anew"
+                );
+                Ok(Authentication::Refused)
+            }
+            _ => Ok(Authentication::Refused),
+        }
+    }
+
+    async fn replace_hash(&self, user_id: &UserId, old: &PasswordHash, new: &PasswordHash) {
+        match self.store.replace_hash(user_id, old, new).await {
+            Ok(true) => tracing::debug!(%user_id, "replaced an obsolete password hash"),
+            // Somebody changed the password meanwhile: theirs stands.
+            Ok(false) => {}
+            Err(error) => tracing::warn!(
+                %user_id,
+                error = &error as &dyn StdError,
+                "could not replace an obsolete password hash"
+            ),
+        }
+    }
+}
+
+/// The outcome of a check of a username and a password.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Authentication {
+    /// The password is right and the user may log in.
+    Accepted(AuthenticatedUser),
+    /// Anything else. The reasons are not told apart, here or anywhere.
+    Refused,
+}
+
+/// A user whose password has just been checked. Having one is the proof.
+#[derive(Clone, Debug)]
+pub struct AuthenticatedUser {
+    credential: Credential,
+}
+
+impl AuthenticatedUser {
+    /// The stable name of the user.
+    #[must_use]
+    pub fn user_id(&self) -> &UserId {
+        &self.credential.user_id
+    }
+
+    /// What the user typed.
+    #[must_use]
+    pub fn username(&self) -> &Username {
+        &self.credential.username
+    }
+
+    /// The scopes to grant: those of `requested` that the user may have, or all of them if none
+    /// were asked for (RFC 6749 §3.3). FastAPI itself ignores the scopes of the form.
+    #[must_use]
+    pub fn grant_scopes(&self, requested: &[String]) -> Vec<String> {
+        let allowed = &self.credential.scopes;
+        if requested.is_empty() {
+            return allowed.clone();
+        }
+        allowed
+            .iter()
+            .filter(|scope| requested.contains(scope))
+            .cloned()
+            .collect()
+    }
+}
+
+/// The work on a hashing thread.
+struct Check {
+    password: Secret,
+    // Whether a match would log anybody in. Nothing before the verdict depends on it.
+    acceptable: bool,
+    hash: PasswordHash,
+    decoy: PasswordHash,
+}
+
+impl Check {
+    fn run(self, hasher: &dyn PasswordHasher, arena: &mut Arena) -> Result<Outcome, Error> {
+        let password = self.password.expose().as_bytes();
+        let verdict = match hasher.verify(password, &self.hash, arena) {
+            Ok(verdict) => verdict,
+            // One user's hash is broken, and the answer must not tell whose.
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                hasher.verify(password, &self.decoy, arena)?;
+                return Ok(Outcome::Corrupt(error));
+            }
+            Err(error) => return Err(error),
+        };
+        if verdict == Verdict::Mismatch || !self.acceptable {
+            return Ok(Outcome::Refused);
+        }
+        let rehash = if hasher.needs_rehash(&self.hash) {
+            hasher.hash(password, arena).ok()
+        } else {
+            None
+        };
+        Ok(Outcome::Accepted {
+            rehash: rehash.map(|new| (self.hash, new)),
+        })
+    }
+}
+
+enum Outcome {
+    /// With the old and the new hash, if the old one is obsolete.
+    Accepted {
+        rehash: Option<(PasswordHash, PasswordHash)>,
+    },
+    Corrupt(Error),
+    Refused,
+}

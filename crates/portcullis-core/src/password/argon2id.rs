@@ -1,0 +1,319 @@
+//! Argon2id at configured parameters; checks any Argon2 hash within limits.
+
+use std::sync::Arc;
+
+use argon2::password_hash::phc::{self, Output, ParamsString, Salt};
+use argon2::{Algorithm, Argon2, Params, RECOMMENDED_SALT_LEN, Version};
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use super::{Arena, PasswordHash, PasswordHasher, Verdict};
+use crate::error::{Error, ErrorKind};
+use crate::random::{OsRandom, SecureRandom};
+
+/// Hashes with Argon2id (RFC 9106) into PHC strings, and checks Argon2 hashes of every type
+/// (`argon2id`, `argon2i`, `argon2d`), version and parameter within its [`Argon2Limits`].
+///
+/// ```
+/// use portcullis_core::{Arena, Argon2Params, Argon2idHasher, PasswordHasher, Verdict};
+///
+/// # fn main() -> Result<(), portcullis_core::Error> {
+/// let hasher = Argon2idHasher::new(Argon2Params::default());
+/// let mut arena = Arena::new();
+/// let hash = hasher.hash(b"correct horse battery staple", &mut arena)?;
+/// assert!(hash.expose().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
+/// assert_eq!(hasher.verify(b"wrong", &hash, &mut arena)?, Verdict::Mismatch);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Argon2idHasher {
+    params: Argon2Params,
+    limits: Argon2Limits,
+    random: Arc<dyn SecureRandom>,
+}
+
+impl Argon2idHasher {
+    /// Makes a hasher that hashes at `params`, with salts from the operating system.
+    #[must_use]
+    pub fn new(params: Argon2Params) -> Self {
+        Self {
+            params,
+            limits: Argon2Limits::default(),
+            random: Arc::new(OsRandom),
+        }
+    }
+
+    /// Checks stored hashes up to `limits` instead of the default ones.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Argon2Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Takes salts from `random`.
+    #[must_use]
+    pub fn with_random(mut self, random: Arc<dyn SecureRandom>) -> Self {
+        self.random = random;
+        self
+    }
+}
+
+impl PasswordHasher for Argon2idHasher {
+    fn hash(&self, password: &[u8], arena: &mut Arena) -> Result<PasswordHash, Error> {
+        let mut salt = [0; RECOMMENDED_SALT_LEN];
+        self.random.fill(&mut salt).map_err(|source| {
+            Error::new(ErrorKind::Unavailable, "no randomness for a salt").with_source(source)
+        })?;
+        let params = self.params.to_argon2()?;
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        let mut output = Zeroizing::new([0; Params::DEFAULT_OUTPUT_LEN]);
+        fill(&argon2, password, &salt, output.as_mut_slice(), arena)?;
+        let hash = phc::PasswordHash {
+            algorithm: Algorithm::Argon2id.ident(),
+            version: Some(Version::V0x13.into()),
+            params: ParamsString::try_from(argon2.params()).map_err(hashing_failed)?,
+            salt: Some(Salt::new(&salt).map_err(hashing_failed)?),
+            hash: Some(Output::new(output.as_slice()).map_err(hashing_failed)?),
+        };
+        Ok(PasswordHash::new(hash.to_string()))
+    }
+
+    fn verify(
+        &self,
+        password: &[u8],
+        hash: &PasswordHash,
+        arena: &mut Arena,
+    ) -> Result<Verdict, Error> {
+        let stored = StoredHash::parse(hash, self.limits)?;
+        let mut output = Zeroizing::new([0; Output::MAX_LENGTH]);
+        let output = output
+            .get_mut(..stored.output.len())
+            .ok_or_else(|| corrupt("its output is too long"))?;
+        fill(&stored.argon2, password, &stored.salt, output, arena)?;
+        if bool::from(output.ct_eq(stored.output.as_bytes())) {
+            Ok(Verdict::Match)
+        } else {
+            Ok(Verdict::Mismatch)
+        }
+    }
+
+    fn needs_rehash(&self, hash: &PasswordHash) -> bool {
+        let Ok(stored) = StoredHash::parse(hash, self.limits) else {
+            return true;
+        };
+        let params = stored.argon2.params();
+        stored.algorithm != Algorithm::Argon2id
+            || stored.version != Version::V0x13
+            || params.m_cost() != self.params.memory_kib
+            || params.t_cost() != self.params.iterations
+            || params.p_cost() != self.params.lanes
+            || stored.salt.len() < RECOMMENDED_SALT_LEN
+            || stored.output.len() < Params::DEFAULT_OUTPUT_LEN
+    }
+}
+
+/// What one Argon2id hash costs: memory in KiB, iterations, lanes.
+///
+/// Default: 19,456 KiB, 2 iterations, 1 lane, the OWASP Password Storage Cheat Sheet's
+/// recommendation where memory is shared by many logins.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Argon2Params {
+    memory_kib: u32,
+    iterations: u32,
+    lanes: u32,
+}
+
+impl Argon2Params {
+    /// The rows of the OWASP Password Storage Cheat Sheet, equally strong, most memory first.
+    pub const OWASP: [Self; 5] = [
+        Self::row(47_104, 1),
+        Self::row(19_456, 2),
+        Self::row(12_288, 3),
+        Self::row(9_216, 4),
+        Self::row(7_168, 5),
+    ];
+
+    const fn row(memory_kib: u32, iterations: u32) -> Self {
+        Self {
+            memory_kib,
+            iterations,
+            lanes: 1,
+        }
+    }
+
+    /// Takes `memory_kib` KiB (at least `8 * lanes`), `iterations` and `lanes` (at least 1 each).
+    ///
+    /// # Errors
+    /// `InvalidConfig` if that is weaker than every row of [`Self::OWASP`], or dearer than
+    /// [`Argon2Limits::default`] lets anyone check, or not possible (RFC 9106 §3.1).
+    pub fn new(memory_kib: u32, iterations: u32, lanes: u32) -> Result<Self, Error> {
+        let params = Self::danger_below_owasp(memory_kib, iterations, lanes)?;
+        let strong_enough = Self::OWASP
+            .iter()
+            .any(|row| memory_kib >= row.memory_kib && iterations >= row.iterations);
+        if strong_enough {
+            Ok(params)
+        } else {
+            Err(invalid(
+                "these Argon2 parameters are weaker than OWASP's: use at least \
+                 47104 KiB with 1 iteration, 19456 with 2, 12288 with 3, 9216 with 4 or 7168 with 5",
+            ))
+        }
+    }
+
+    /// As [`Self::new`], but takes parameters that are too weak to protect a password. For tests.
+    ///
+    /// # Errors
+    /// `InvalidConfig` if the parameters are too dear or not possible.
+    pub fn danger_below_owasp(memory_kib: u32, iterations: u32, lanes: u32) -> Result<Self, Error> {
+        let params = Self {
+            memory_kib,
+            iterations,
+            lanes,
+        };
+        if !Argon2Limits::default().allow(memory_kib, iterations, lanes) {
+            return Err(invalid(
+                "these Argon2 parameters are too dear: use at most 1048576 KiB, 16 iterations and \
+                 16 lanes",
+            ));
+        }
+        params.to_argon2()?;
+        Ok(params)
+    }
+
+    /// Memory, in KiB.
+    #[must_use]
+    pub fn memory_kib(&self) -> u32 {
+        self.memory_kib
+    }
+
+    /// Passes over the memory.
+    #[must_use]
+    pub fn iterations(&self) -> u32 {
+        self.iterations
+    }
+
+    /// Lanes: how many threads could share the work of one hash.
+    #[must_use]
+    pub fn lanes(&self) -> u32 {
+        self.lanes
+    }
+
+    fn to_argon2(self) -> Result<Params, Error> {
+        let output_len = Some(Params::DEFAULT_OUTPUT_LEN);
+        Params::new(self.memory_kib, self.iterations, self.lanes, output_len).map_err(|source| {
+            invalid(
+                "these Argon2 parameters are not possible: use at least 1 iteration, 1 lane and \
+                 8 KiB of memory a lane",
+            )
+            .with_source(source)
+        })
+    }
+}
+
+impl Default for Argon2Params {
+    fn default() -> Self {
+        Self::row(19_456, 2)
+    }
+}
+
+/// The dearest stored hash that is still checked. Default: 1 GiB, 16 iterations, 16 lanes.
+///
+/// Whoever can write a hash into the store decides what checking it costs; above this it is
+/// refused before any memory is allocated.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Argon2Limits {
+    /// Memory, in KiB.
+    pub memory_kib: u32,
+    /// Passes over the memory.
+    pub iterations: u32,
+    /// Lanes.
+    pub lanes: u32,
+}
+
+impl Argon2Limits {
+    fn allow(&self, memory_kib: u32, iterations: u32, lanes: u32) -> bool {
+        memory_kib <= self.memory_kib && iterations <= self.iterations && lanes <= self.lanes
+    }
+}
+
+impl Default for Argon2Limits {
+    fn default() -> Self {
+        Self {
+            memory_kib: 1 << 20,
+            iterations: 16,
+            lanes: 16,
+        }
+    }
+}
+
+/// A PHC string taken apart, known to be within the limits.
+struct StoredHash {
+    algorithm: Algorithm,
+    version: Version,
+    argon2: Argon2<'static>,
+    salt: Salt,
+    output: Output,
+}
+
+impl StoredHash {
+    fn parse(hash: &PasswordHash, limits: Argon2Limits) -> Result<Self, Error> {
+        let phc =
+            phc::PasswordHash::new(hash.expose()).map_err(|_| corrupt("it is not a PHC string"))?;
+        let algorithm = Algorithm::try_from(phc.algorithm.as_str())
+            .map_err(|_| corrupt("its algorithm is unknown"))?;
+        // Before there was a `v=` there was only version 0x10 (Argon2 reference, `decode_string`).
+        let version = phc
+            .version
+            .map_or(Ok(Version::V0x10), Version::try_from)
+            .map_err(|_| corrupt("its Argon2 version is unknown"))?;
+        let params = Params::try_from(&phc)
+            .map_err(|_| corrupt("its Argon2 parameters are not possible"))?;
+        if !limits.allow(params.m_cost(), params.t_cost(), params.p_cost()) {
+            return Err(corrupt("its Argon2 parameters are above the limit"));
+        }
+        let (Some(salt), Some(output)) = (phc.salt, phc.hash) else {
+            return Err(corrupt("it has no salt or no output"));
+        };
+        Ok(Self {
+            algorithm,
+            version,
+            argon2: Argon2::new(algorithm, version, params),
+            salt,
+            output,
+        })
+    }
+}
+
+fn fill(
+    argon2: &Argon2<'_>,
+    password: &[u8],
+    salt: &[u8],
+    output: &mut [u8],
+    arena: &mut Arena,
+) -> Result<(), Error> {
+    arena
+        .with_blocks(argon2.params().block_count(), |blocks| {
+            argon2.hash_password_into_with_memory(password, salt, output, blocks)
+        })?
+        .map_err(|_| Error::new(ErrorKind::Internal, "Argon2 refused its input"))
+}
+
+fn hashing_failed<E>(_: E) -> Error {
+    Error::new(ErrorKind::Internal, "a password hash could not be written")
+}
+
+fn invalid(message: &'static str) -> Error {
+    Error::new(ErrorKind::InvalidConfig, message)
+}
+
+// The parser's own errors quote parts of the hash, so they are not kept as the source.
+fn corrupt(reason: &'static str) -> Error {
+    Error::new(
+        ErrorKind::Corrupt,
+        "a stored password hash cannot be checked",
+    )
+    .with_source(reason)
+}
