@@ -13,11 +13,16 @@ pub use memory::MemoryStore;
 mod password;
 pub use password::{Arena, PasswordHash, PasswordHasher, Verdict};
 
+mod percent;
+
 mod random;
 pub use random::{OsRandom, SecureRandom};
 
 mod reply;
 pub use reply::Reply;
+
+mod route;
+pub use route::{Origin, Route, Routes, Scheme};
 
 mod secret;
 pub use secret::{BodyBuffer, BodyTooLarge, Secret};
