@@ -7,6 +7,9 @@ pub use clock::{Clock, SystemClock};
 mod error;
 pub use error::{BoxError, Error, ErrorKind};
 
+mod guard;
+pub use guard::{Bearer, BearerGuard, Refusal, bearer_token};
+
 mod memory;
 pub use memory::MemoryStore;
 
