@@ -13,6 +13,8 @@ pub use guard::{Bearer, BearerGuard, Refusal, bearer_token};
 mod memory;
 pub use memory::MemoryStore;
 
+pub mod openapi;
+
 mod password;
 pub use password::{Arena, PasswordHash, PasswordHasher, Verdict};
 
