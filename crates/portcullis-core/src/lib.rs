@@ -10,8 +10,13 @@ pub use clock::{Clock, SystemClock};
 mod error;
 pub use error::{BoxError, Error, ErrorKind};
 
+mod guard;
+pub use guard::{Bearer, BearerGuard, Refusal, bearer_token};
+
 mod memory;
 pub use memory::MemoryStore;
+
+pub mod openapi;
 
 mod password;
 pub use password::{
@@ -19,11 +24,16 @@ pub use password::{
     PasswordHasher, PasswordPolicy, PasswordTooShort, Verdict,
 };
 
+mod percent;
+
 mod random;
 pub use random::{OsRandom, SecureRandom};
 
 mod reply;
 pub use reply::Reply;
+
+mod route;
+pub use route::{Origin, Route, Routes, Scheme};
 
 mod secret;
 pub use secret::{BodyBuffer, BodyTooLarge, Secret};
