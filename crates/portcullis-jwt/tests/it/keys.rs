@@ -1,0 +1,127 @@
+//! Which keys are taken, and that none is ever printed.
+
+use std::error::Error as _;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use portcullis_core::{Error, ErrorKind};
+use portcullis_jwt::{Algorithm, SigningKey, VerifyingKey};
+
+use crate::*;
+
+#[track_caller]
+fn refused<T: std::fmt::Debug>(key: Result<T, Error>, message: &str) {
+    let error = key.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+    assert!(error.message().starts_with(message), "{error}");
+    // A parser's error could quote the key.
+    assert!(error.source().is_none());
+}
+
+fn pem(label: &str, der: &[u8]) -> Vec<u8> {
+    let der = BASE64_STANDARD.encode(der);
+    format!("-----BEGIN {label}-----\n{der}\n-----END {label}-----\n").into_bytes()
+}
+
+fn der(pem: &[u8]) -> Vec<u8> {
+    let line = std::str::from_utf8(pem).unwrap().lines().nth(1).unwrap();
+    BASE64_STANDARD.decode(line).unwrap()
+}
+
+#[test]
+fn an_hs256_secret_has_at_least_32_bytes_and_is_no_pem_file() {
+    let key = SigningKey::from_hs256_secret(&[7; 32]).unwrap();
+    assert_eq!(key.algorithm(), Algorithm::HS256);
+    let short = "the HS256 secret is shorter than 32 bytes";
+    refused(SigningKey::from_hs256_secret(b""), short);
+    refused(SigningKey::from_hs256_secret(&[7; 31]), short);
+    refused(VerifyingKey::from_hs256_secret(&[7; 31]), short);
+    let is_pem = "the HS256 secret is a PEM file";
+    refused(SigningKey::from_hs256_secret(PUBLIC_PEM), is_pem);
+    refused(VerifyingKey::from_hs256_secret(PRIVATE_PEM), is_pem);
+}
+
+#[test]
+fn only_an_ed25519_private_key_in_pem_signs() {
+    let private = der(PRIVATE_PEM);
+    let crlf = String::from_utf8(PRIVATE_PEM.to_vec())
+        .unwrap()
+        .replace('\n', "\r\n");
+    let key = SigningKey::from_ed25519_pem(crlf.as_bytes()).unwrap();
+    assert_eq!(key.algorithm(), Algorithm::EdDSA);
+
+    let mut other_curve = private.clone();
+    other_curve[11] = 0x71; // id-Ed448
+    for pem in [
+        Vec::new(),
+        b"not a key".to_vec(),
+        vec![0xff; 100],
+        private.clone(),
+        PRIVATE_PEM[..PRIVATE_PEM.len() / 2].to_vec(),
+        PUBLIC_PEM.to_vec(),
+        pem("PRIVATE KEY", b""),
+        pem("PRIVATE KEY", &private[..private.len() - 1]),
+        pem("PRIVATE KEY", &other_curve),
+        pem("PRIVATE KEY", &der(PUBLIC_PEM)),
+        pem("EC PRIVATE KEY", &private),
+        pem("ENCRYPTED PRIVATE KEY", &private),
+    ] {
+        refused(
+            SigningKey::from_ed25519_pem(&pem),
+            "the signing key is not an unencrypted Ed25519 private key in PEM",
+        );
+    }
+}
+
+#[test]
+fn only_an_ed25519_public_key_in_pem_verifies() {
+    let public = der(PUBLIC_PEM);
+    let key = VerifyingKey::from_ed25519_pem(PUBLIC_PEM).unwrap();
+    assert_eq!(key.algorithm(), Algorithm::EdDSA);
+
+    let mut too_long = public.clone();
+    too_long.push(0);
+    let mut other_curve = public.clone();
+    other_curve[8] = 0x6e; // id-X25519
+    for pem in [
+        Vec::new(),
+        b"not a key".to_vec(),
+        public.clone(),
+        PRIVATE_PEM.to_vec(),
+        pem("PUBLIC KEY", b""),
+        pem("PUBLIC KEY", &public[..12]),
+        pem("PUBLIC KEY", &public[..public.len() - 1]),
+        pem("PUBLIC KEY", &too_long),
+        pem("PUBLIC KEY", &other_curve),
+        pem("PUBLIC KEY", &der(PRIVATE_PEM)),
+        pem("CERTIFICATE", &public),
+    ] {
+        refused(
+            VerifyingKey::from_ed25519_pem(&pem),
+            "the verifying key is not an Ed25519 public key in PEM",
+        );
+    }
+}
+
+#[test]
+fn nothing_prints_a_key() {
+    let secret = "0123456789abcdef0123456789abcdef";
+    let key = SigningKey::from_hs256_secret(secret.as_bytes()).unwrap();
+    let printed = format!(
+        "{key:?} {:?}",
+        VerifyingKey::from_hs256_secret(secret.as_bytes())
+            .unwrap()
+            .with_kid("a")
+    );
+    assert_eq!(
+        printed,
+        "SigningKey { algorithm: HS256, kid: None, .. } \
+         VerifyingKey { algorithm: HS256, kid: Some(\"a\"), .. }"
+    );
+
+    let issuer = issuer(key);
+    let printed = format!("{issuer:?} {:?}", issuer.verifier());
+    assert!(printed.contains("JwtIssuer") && printed.contains("JwtVerifier"));
+    assert!(!printed.contains(secret));
+    assert!(!printed.contains(&format!("{:?}", secret.as_bytes())[1..20]));
+}
