@@ -12,6 +12,11 @@ pub use error::{BoxError, Error, ErrorKind};
 
 mod guard;
 pub use guard::{Bearer, BearerGuard, Refusal, bearer_token};
+mod form;
+pub use form::{FormData, FormError, FormValue};
+
+mod grant;
+pub use grant::{GrantTypePolicy, PasswordGrant};
 
 mod memory;
 pub use memory::MemoryStore;
@@ -43,6 +48,9 @@ pub use store::{Credential, CredentialStore, UserId, UserStatus, Username};
 
 mod token;
 pub use token::{Claims, TokenIssuer, TokenRequest, TokenResponse, TokenVerifier};
+
+mod validation;
+pub use validation::{ValidationError, ValidationErrorKind, ValidationErrors};
 
 /// The attribute that implementations of the traits here are written with.
 pub use async_trait::async_trait;

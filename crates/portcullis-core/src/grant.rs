@@ -1,0 +1,153 @@
+//! Turns a form into a password grant, or into the list of everything that is wrong with it.
+
+use crate::form::{FormData, FormValue};
+use crate::secret::Secret;
+use crate::store::Username;
+use crate::validation::ValidationErrorKind::{Missing, StringPatternMismatch, StringType};
+use crate::validation::{ValidationError, ValidationErrorKind, ValidationErrors};
+
+/// A well-formed request for a token by password (RFC 6749 §4.3.2). Nothing in it has been checked
+/// against a store yet.
+///
+/// ```
+/// use portcullis_core::{FormData, GrantTypePolicy, PasswordGrant};
+///
+/// let form = FormData::parse(
+///     Some(b"application/x-www-form-urlencoded"),
+///     b"username=ada%40example.com&password=pw&scope=read+write",
+/// )?;
+/// let grant = PasswordGrant::from_form(&form, GrantTypePolicy::default())?;
+/// assert_eq!(grant.username().as_str(), "ada@example.com");
+/// assert!(grant.scopes().eq(["read", "write"]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct PasswordGrant {
+    username: Username,
+    password: Secret,
+    scope: String,
+    client_id: Option<String>,
+    client_secret: Option<Secret>,
+}
+
+impl PasswordGrant {
+    /// Validates the six fields that FastAPI's `OAuth2PasswordRequestForm` declares; others are
+    /// ignored.
+    ///
+    /// # Errors
+    /// Every error of every field: `username` or `password` is missing, `grant_type` is not
+    /// `password` (or missing, as `policy` says), or one of the six is a file.
+    pub fn from_form(
+        form: &FormData<'_>,
+        policy: GrantTypePolicy,
+    ) -> Result<Self, ValidationErrors> {
+        let mut fields = Fields {
+            form,
+            errors: Vec::new(),
+        };
+        // In the order in which FastAPI declares the fields, which is the order of the errors.
+        let grant_type = match policy {
+            GrantTypePolicy::Optional => fields.optional("grant_type"),
+            GrantTypePolicy::Required => fields.required("grant_type"),
+        };
+        if let Some(other) = grant_type.filter(|grant_type| *grant_type != "password") {
+            fields.blame("grant_type", StringPatternMismatch, Some(other));
+        }
+        let username = fields.required("username");
+        let password = fields.required("password");
+        let scope = fields.optional("scope");
+        let client_id = fields.optional("client_id");
+        let client_secret = fields.optional("client_secret");
+
+        match (username, password) {
+            (Some(username), Some(password)) if fields.errors.is_empty() => Ok(Self {
+                username: Username::new(username),
+                password: Secret::from(password.to_owned()),
+                scope: scope.unwrap_or_default().to_owned(),
+                client_id: client_id.map(str::to_owned),
+                client_secret: client_secret.map(|secret| Secret::from(secret.to_owned())),
+            }),
+            _ => Err(ValidationErrors::new(fields.errors)),
+        }
+    }
+
+    /// Who wants to log in.
+    #[must_use]
+    pub fn username(&self) -> &Username {
+        &self.username
+    }
+
+    /// The password as it was typed.
+    #[must_use]
+    pub fn password(&self) -> &Secret {
+        &self.password
+    }
+
+    /// The scope asked for, as it was sent; empty if none was.
+    #[must_use]
+    pub fn scope(&self) -> &str {
+        &self.scope
+    }
+
+    /// The scopes asked for, in the order sent, repetitions kept.
+    ///
+    /// Separated by whatever Python's `str.split()` takes for white space, as FastAPI does; RFC
+    /// 6749 §3.3 knows only the space.
+    pub fn scopes(&self) -> impl Iterator<Item = &str> {
+        self.scope
+            .split(|c: char| c.is_whitespace() || matches!(c, '\x1c'..='\x1f'))
+            .filter(|scope| !scope.is_empty())
+    }
+
+    /// The client, if it said so. It is not authenticated.
+    #[must_use]
+    pub fn client_id(&self) -> Option<&str> {
+        self.client_id.as_deref()
+    }
+
+    /// The secret of the client, if it sent one (RFC 6749 §2.3.1).
+    #[must_use]
+    pub fn client_secret(&self) -> Option<&Secret> {
+        self.client_secret.as_ref()
+    }
+}
+
+/// Whether a form must say `grant_type=password`. What it says otherwise is refused either way.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum GrantTypePolicy {
+    /// It may leave it out, as FastAPI's `OAuth2PasswordRequestForm` has it.
+    #[default]
+    Optional,
+    /// It must not, as `OAuth2PasswordRequestFormStrict` and RFC 6749 §4.3.2 have it.
+    Required,
+}
+
+/// Reads fields, and collects what is wrong with them.
+struct Fields<'a> {
+    form: &'a FormData<'a>,
+    errors: Vec<ValidationError>,
+}
+
+impl<'a> Fields<'a> {
+    fn required(&mut self, name: &'static str) -> Option<&'a str> {
+        if self.form.value(name).is_none() {
+            self.blame(name, Missing, None);
+        }
+        self.optional(name)
+    }
+
+    fn optional(&mut self, name: &'static str) -> Option<&'a str> {
+        match self.form.value(name)? {
+            FormValue::Text(text) => Some(text),
+            FormValue::File => {
+                self.blame(name, StringType, None);
+                None
+            }
+        }
+    }
+
+    fn blame(&mut self, name: &'static str, kind: ValidationErrorKind, input: Option<&str>) {
+        self.errors.push(ValidationError::new(name, kind, input));
+    }
+}
