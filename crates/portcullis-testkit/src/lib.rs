@@ -1,1 +1,15 @@
-//! Conformance suites for portcullis backends, and fakes for tests.
+#![doc = include_str!("../README.md")]
+
+pub mod credential_store;
+
+mod fake_hasher;
+pub use fake_hasher::{FakeHasher, HashWork};
+
+mod manual_clock;
+pub use manual_clock::ManualClock;
+
+mod seeded_random;
+pub use seeded_random::SeededRandom;
+
+mod suite;
+pub use suite::{Outcome, Subject, Violation, check};

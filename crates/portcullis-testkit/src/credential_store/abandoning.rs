@@ -1,0 +1,160 @@
+//! A call whose caller goes away has happened or has not; in neither case is anything stuck.
+//!
+//! Each property abandons a call at its first wait, then at its second, and so on until it runs
+//! through. A backend may still be at work on a call that was abandoned, so what is seen right
+//! after it may be either state, and making the same call again must lead to the second.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+
+use portcullis_core::{Credential, CredentialStore, ErrorKind, PasswordHash};
+
+use super::{alice, at, equal, is_absent, is_stored, user};
+use crate::suite::{Outcome, Subject, Violation};
+
+/// An abandoned `create` leaves the whole user or none.
+///
+/// # Errors
+/// How the property was violated.
+pub async fn an_abandoned_create_is_whole_or_nothing(
+    subject: &Subject<dyn CredentialStore>,
+) -> Outcome {
+    let store = subject.handle();
+    for polls in 1..MOST_POLLS {
+        let user = like_alice(polls);
+        let call = abandon(polls, store.create(&user)).await;
+        let found = store.find(&user.username).await?;
+        is_one_of(found.as_ref(), [None, Some(&user)])?;
+
+        match store.create(&user).await {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error.into()),
+            _ => is_stored(subject, &user).await?,
+        }
+        if call == Call::Finished {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// An abandoned `replace_hash` leaves the old hash or the new one.
+///
+/// # Errors
+/// How the property was violated.
+pub async fn an_abandoned_replace_hash_is_whole_or_nothing(
+    subject: &Subject<dyn CredentialStore>,
+) -> Outcome {
+    let store = subject.handle();
+    let (old, new) = (PasswordHash::new("$old$"), PasswordHash::new("$new$"));
+    for polls in 1..MOST_POLLS {
+        let before = like_alice(polls);
+        let after = before.clone().with_password_hash(new.clone());
+        store.create(&before).await?;
+        let call = abandon(polls, store.replace_hash(&before.user_id, &old, &new)).await;
+        let found = store.find(&before.username).await?;
+        is_one_of(found.as_ref(), [Some(&before), Some(&after)])?;
+
+        store.replace_hash(&before.user_id, &old, &new).await?;
+        is_stored(subject, &after).await?;
+        if call == Call::Finished {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// An abandoned `set_password` leaves the old hash and time or the new ones, never a mixture.
+///
+/// # Errors
+/// How the property was violated.
+pub async fn an_abandoned_set_password_is_whole_or_nothing(
+    subject: &Subject<dyn CredentialStore>,
+) -> Outcome {
+    let store = subject.handle();
+    let (new, stamp) = (PasswordHash::new("$new$"), at(1_700_000_000, 0));
+    for polls in 1..MOST_POLLS {
+        let before = like_alice(polls);
+        let mut after = before.clone().with_password_hash(new.clone());
+        after.tokens_valid_from = stamp;
+        store.create(&before).await?;
+        let call = abandon(polls, store.set_password(&before.user_id, &new, stamp)).await;
+        let found = store.find(&before.username).await?;
+        is_one_of(found.as_ref(), [Some(&before), Some(&after)])?;
+
+        let set = store.set_password(&before.user_id, &new, stamp).await?;
+        equal("set_password, made again", &set, &true)?;
+        is_stored(subject, &after).await?;
+        if call == Call::Finished {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// An abandoned `delete` leaves the whole user or none.
+///
+/// # Errors
+/// How the property was violated.
+pub async fn an_abandoned_delete_is_whole_or_nothing(
+    subject: &Subject<dyn CredentialStore>,
+) -> Outcome {
+    let store = subject.handle();
+    for polls in 1..MOST_POLLS {
+        let user = like_alice(polls);
+        store.create(&user).await?;
+        let call = abandon(polls, store.delete(&user.user_id)).await;
+        let found = store.find(&user.username).await?;
+        is_one_of(found.as_ref(), [None, Some(&user)])?;
+
+        store.delete(&user.user_id).await?;
+        is_absent(subject, &user).await?;
+        store.create(&user).await?;
+        if call == Call::Finished {
+            break;
+        }
+    }
+    Ok(())
+}
+
+#[derive(PartialEq)]
+enum Call {
+    Abandoned,
+    Finished,
+}
+
+/// Drops `call` if it is not finished after so many polls.
+async fn abandon<F: Future>(polls: usize, call: F) -> Call {
+    let mut call = pin!(call);
+    let mut polled = 0;
+    poll_fn(|context| {
+        polled += 1;
+        match call.as_mut().poll(context) {
+            Poll::Ready(_) => Poll::Ready(Call::Finished),
+            Poll::Pending if polled >= polls => Poll::Ready(Call::Abandoned),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+fn is_one_of(found: Option<&Credential>, expected: [Option<&Credential>; 2]) -> Outcome {
+    if expected.contains(&found) {
+        return Ok(());
+    }
+    Err(Violation::new(format!(
+        "after an abandoned call there is {found:?}, not one of {expected:?}"
+    )))
+}
+
+fn like_alice(number: usize) -> Credential {
+    let mut user = user(&number.to_string());
+    let alice = alice();
+    user.password_hash = alice.password_hash;
+    user.scopes = alice.scopes;
+    user.tokens_valid_from = alice.tokens_valid_from;
+    user
+}
+
+// No call takes nearly so many; one that is never ready does not hold up the suite.
+const MOST_POLLS: usize = 100;

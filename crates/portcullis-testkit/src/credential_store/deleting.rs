@@ -1,0 +1,62 @@
+//! Users go once, and leave nothing behind.
+
+use portcullis_core::CredentialStore;
+
+use super::{alice, equal, is_absent, is_stored, race, user};
+use crate::suite::{Outcome, Subject};
+
+/// The second `delete` of a user finds nobody, and is no error.
+///
+/// # Errors
+/// How the property was violated.
+pub async fn delete_is_idempotent(subject: &Subject<dyn CredentialStore>) -> Outcome {
+    let store = subject.handle();
+    let (alice, bob) = (alice(), user("bob"));
+    store.create(&alice).await?;
+    store.create(&bob).await?;
+    let deleted = store.delete(&alice.user_id).await?;
+    equal("the first delete", &deleted, &true)?;
+    let deleted = store.delete(&alice.user_id).await?;
+    equal("the second delete", &deleted, &false)?;
+    is_absent(subject, &alice).await?;
+    is_stored(subject, &bob).await
+}
+
+/// After `delete` another user may have the name, and another the id.
+///
+/// # Errors
+/// How the property was violated.
+pub async fn delete_frees_name_and_id(subject: &Subject<dyn CredentialStore>) -> Outcome {
+    let store = subject.handle();
+    let (alice, mut same_name, mut same_id) = (alice(), user("bob"), user("carol"));
+    same_name.username = alice.username.clone();
+    same_id.user_id = alice.user_id.clone();
+    store.create(&alice).await?;
+    store.delete(&alice.user_id).await?;
+    store.create(&same_name).await?;
+    store.create(&same_id).await?;
+    is_stored(subject, &same_name).await?;
+    is_stored(subject, &same_id).await
+}
+
+/// Of many who delete one user at the same time, one does.
+///
+/// # Errors
+/// How the property was violated.
+pub async fn of_concurrent_deletes_one_wins(subject: &Subject<dyn CredentialStore>) -> Outcome {
+    let store = subject.handle();
+    let alice = alice();
+    store.create(&alice).await?;
+    let answers = race(subject, |handle, _| {
+        let user_id = alice.user_id.clone();
+        async move { handle.delete(&user_id).await }
+    })
+    .await?;
+
+    let mut winners = 0;
+    for deleted in answers {
+        winners += usize::from(deleted?);
+    }
+    equal("the number of winners", &winners, &1)?;
+    is_absent(subject, &alice).await
+}

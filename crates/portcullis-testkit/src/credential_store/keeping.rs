@@ -1,0 +1,193 @@
+//! Text and time come back as they went in.
+
+use std::iter;
+
+use portcullis_core::{Credential, CredentialStore, PasswordHash, UserId, UserStatus, Username};
+
+use super::{at, equal, is_absent, is_stored, user};
+use crate::suite::{Outcome, Subject};
+
+/// Usernames that look alike are different users, whatever they are made of.
+///
+/// # Errors
+/// How the property was violated.
+pub async fn usernames_are_kept_exactly(subject: &Subject<dyn CredentialStore>) -> Outcome {
+    are_distinct(subject, |number, text| {
+        Credential::new(UserId::new(number.to_string()), Username::new(text))
+    })
+    .await
+}
+
+/// Ids that look alike are different users, whatever they are made of.
+///
+/// # Errors
+/// How the property was violated.
+pub async fn user_ids_are_kept_exactly(subject: &Subject<dyn CredentialStore>) -> Outcome {
+    are_distinct(subject, |number, text| {
+        Credential::new(UserId::new(text), Username::new(number.to_string()))
+    })
+    .await
+}
+
+/// A hash is any text; an empty one is not the same as none.
+///
+/// # Errors
+/// How the property was violated.
+pub async fn hashes_are_kept_exactly(subject: &Subject<dyn CredentialStore>) -> Outcome {
+    let store = subject.handle();
+    let mut alice = user("alice");
+    store.create(&alice).await?;
+    for text in texts() {
+        let hash = PasswordHash::new(text);
+        let stamp = alice.tokens_valid_from;
+        store.set_password(&alice.user_id, &hash, stamp).await?;
+        alice.password_hash = Some(hash);
+        is_stored(subject, &alice).await?;
+    }
+    Ok(())
+}
+
+/// Scopes are any list of any texts, in their order.
+///
+/// # Errors
+/// How the property was violated.
+pub async fn scopes_are_kept_exactly(subject: &Subject<dyn CredentialStore>) -> Outcome {
+    let store = subject.handle();
+    let lists = [
+        vec![],
+        vec![String::new()],
+        vec![String::new(), String::new()],
+        vec!["b".to_owned(), "a".to_owned(), "b".to_owned()],
+        vec!["a b".to_owned(), "a,b".to_owned(), "[\"a\"]".to_owned()],
+        texts(),
+    ];
+    for (number, scopes) in lists.into_iter().enumerate() {
+        let mut user = user(&number.to_string());
+        user.scopes = scopes;
+        store.create(&user).await?;
+        is_stored(subject, &user).await?;
+    }
+    Ok(())
+}
+
+/// `tokens_valid_from` is kept to the microsecond, from 1970 to 9999.
+///
+/// # Errors
+/// How the property was violated.
+pub async fn tokens_valid_from_is_kept_to_the_microsecond(
+    subject: &Subject<dyn CredentialStore>,
+) -> Outcome {
+    let store = subject.handle();
+    for (number, time) in [
+        at(0, 0),
+        at(0, 1),
+        at(1_700_000_000, 999_999),
+        at(u64::from(u32::MAX) + 1, 0),
+        at(END_OF_9999, 999_999),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut user = user(&number.to_string());
+        user.tokens_valid_from = time;
+        store.create(&user).await?;
+        is_stored(subject, &user).await?;
+
+        let hash = PasswordHash::new("$new$");
+        store.set_password(&user.user_id, &hash, time).await?;
+        is_stored(subject, &user.with_password_hash(hash)).await?;
+    }
+    Ok(())
+}
+
+/// Texts that a store might confuse with one another, cut short or reject.
+pub(super) fn texts() -> Vec<String> {
+    [
+        "",
+        " ",
+        "\0",
+        // Case, space, and what a line or a C string ends with.
+        "alice",
+        "Alice",
+        "ALICE",
+        " alice",
+        "alice ",
+        "alice\t",
+        "alice\r\n",
+        "alice\0",
+        "alice\0bob",
+        // Patterns, quotes and escapes.
+        "%",
+        "_lice",
+        "a%",
+        "a*",
+        "a\\",
+        "a'b",
+        "a\"b",
+        "a`b",
+        "'; DROP TABLE users; --",
+        "$1",
+        "?1",
+        ":a",
+        // What looks like another type.
+        "NULL",
+        "null",
+        "0",
+        "00",
+        "1",
+        "1.0",
+        "1e0",
+        "0x1",
+        // The same letter composed and decomposed; letters whose upper cases collide.
+        "caf\u{e9}",
+        "cafe\u{301}",
+        "stra\u{df}e",
+        "strasse",
+        "\u{131}",
+        "i",
+        "\u{fb01}",
+        "fi",
+        "\u{212a}",
+        "k",
+        // A byte order mark; then three in byte order, of which UTF-16 sorts the first last.
+        "\u{feff}alice",
+        "\u{fffd}",
+        "\u{1f511}",
+        "\u{10ffff}",
+    ]
+    .into_iter()
+    .map(str::to_owned)
+    .chain(["a", "b"].map(|end| iter::repeat_n("x", 10_239).chain([end]).collect()))
+    .collect()
+}
+
+async fn are_distinct(
+    subject: &Subject<dyn CredentialStore>,
+    user: impl Fn(usize, String) -> Credential,
+) -> Outcome {
+    let store = subject.handle();
+    let mut users = Vec::new();
+    for (number, text) in texts().into_iter().enumerate() {
+        let user = user(number, text);
+        is_absent(subject, &user).await?;
+        store.create(&user).await?;
+        is_stored(subject, &user).await?;
+        users.push(user);
+    }
+    while let Some(mut user) = users.pop() {
+        let disabled = UserStatus::Disabled;
+        store.set_status(&user.user_id, disabled).await?;
+        user.status = disabled;
+        is_stored(subject, &user).await?;
+        let deleted = store.delete(&user.user_id).await?;
+        equal("delete", &deleted, &true)?;
+        is_absent(subject, &user).await?;
+        for other in &users {
+            is_stored(subject, other).await?;
+        }
+    }
+    Ok(())
+}
+
+/// 9999-12-31T23:59:59Z.
+const END_OF_9999: u64 = 253_402_300_799;

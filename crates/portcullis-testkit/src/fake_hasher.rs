@@ -1,0 +1,133 @@
+//! Password hashing that takes no time and hides nothing.
+
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use portcullis_core::{Arena, Error, ErrorKind, PasswordHash, PasswordHasher, Verdict};
+
+/// A hasher whose hashes are `$fake$<cost>$<password in hex>`: the same for the same password,
+/// and **readable by anybody**.
+///
+/// It remembers the work it was given, so that a test can compare what two logins cost.
+///
+/// ```
+/// use portcullis_core::{Arena, PasswordHasher, Verdict};
+/// use portcullis_testkit::{FakeHasher, HashWork};
+///
+/// let hasher = FakeHasher::new(1);
+/// let arena = &mut Arena::new();
+/// let hash = hasher.hash(b"secret", arena)?;
+/// assert_eq!(hash.expose(), "$fake$1$736563726574");
+/// assert_eq!(hasher.verify(b"guess", &hash, arena)?, Verdict::Mismatch);
+///
+/// hasher.set_cost(2);
+/// assert!(hasher.needs_rehash(&hash));
+/// assert_eq!(
+///     hasher.take_work(),
+///     [HashWork::Hash { cost: 1 }, HashWork::Verify { cost: 1 }],
+/// );
+/// # Ok::<(), portcullis_core::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct FakeHasher {
+    cost: AtomicU32,
+    work: Mutex<Vec<HashWork>>,
+}
+
+/// One step of work that a [`FakeHasher`] did.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "the methods of `PasswordHasher` that cost anything"
+)]
+pub enum HashWork {
+    /// A new hash was made.
+    Hash {
+        /// The cost of the new hash.
+        cost: u32,
+    },
+    /// A password was compared with a hash.
+    Verify {
+        /// The cost in the hash.
+        cost: u32,
+    },
+}
+
+impl FakeHasher {
+    /// Makes a hasher whose new hashes have `cost`. It is only a number: nothing gets slower.
+    #[must_use]
+    pub fn new(cost: u32) -> Self {
+        Self {
+            cost: AtomicU32::new(cost),
+            work: Mutex::default(),
+        }
+    }
+
+    /// Changes the cost of new hashes; older ones then need a rehash.
+    pub fn set_cost(&self, cost: u32) {
+        self.cost.store(cost, Ordering::SeqCst);
+    }
+
+    /// Takes the work done since the last call, in order. A hash that could not be read was none.
+    #[must_use]
+    pub fn take_work(&self) -> Vec<HashWork> {
+        std::mem::take(&mut self.work())
+    }
+
+    fn cost(&self) -> u32 {
+        self.cost.load(Ordering::SeqCst)
+    }
+
+    fn work(&self) -> MutexGuard<'_, Vec<HashWork>> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for FakeHasher {
+    fn default() -> Self {
+        Self::new(1)
+    }
+}
+
+impl PasswordHasher for FakeHasher {
+    fn hash(&self, password: &[u8], _: &mut Arena) -> Result<PasswordHash, Error> {
+        let cost = self.cost();
+        self.work().push(HashWork::Hash { cost });
+        Ok(PasswordHash::new(format!("$fake${cost}${}", hex(password))))
+    }
+
+    fn verify(
+        &self,
+        password: &[u8],
+        hash: &PasswordHash,
+        _: &mut Arena,
+    ) -> Result<Verdict, Error> {
+        let (cost, digest) = parse(hash)
+            .ok_or_else(|| Error::new(ErrorKind::Corrupt, "the password hash is not a fake one"))?;
+        self.work().push(HashWork::Verify { cost });
+        Ok(if digest == hex(password) {
+            Verdict::Match
+        } else {
+            Verdict::Mismatch
+        })
+    }
+
+    fn needs_rehash(&self, hash: &PasswordHash) -> bool {
+        parse(hash).is_none_or(|(cost, _)| cost != self.cost())
+    }
+}
+
+fn parse(hash: &PasswordHash) -> Option<(u32, &str)> {
+    let (cost, digest) = hash.expose().strip_prefix("$fake$")?.split_once('$')?;
+    let is_hex = digest.len().is_multiple_of(2) && digest.bytes().all(|b| b.is_ascii_hexdigit());
+    Some((cost.parse().ok()?, is_hex.then_some(digest)?))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut hex, byte| {
+        // Writing to a `String` does not fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
