@@ -1,5 +1,6 @@
 //! Turns a username and a password into a user, or into one refusal for every reason.
 
+use std::collections::HashSet;
 use std::error::Error as StdError;
 use std::sync::Arc;
 
@@ -128,16 +129,17 @@ impl AuthenticatedUser {
     }
 
     /// The scopes to grant: those of `requested` that the user may have, or all of them if none
-    /// were asked for (RFC 6749 §3.3). FastAPI itself ignores the scopes of the form.
+    /// were asked for (RFC 6749 §3.3). FastAPI itself leaves the scopes of the form alone.
     #[must_use]
-    pub fn grant_scopes(&self, requested: &[String]) -> Vec<String> {
+    pub fn grant_scopes<'a>(&self, requested: impl IntoIterator<Item = &'a str>) -> Vec<String> {
         let allowed = &self.credential.scopes;
+        let requested: HashSet<&str> = requested.into_iter().collect();
         if requested.is_empty() {
             return allowed.clone();
         }
         allowed
             .iter()
-            .filter(|scope| requested.contains(scope))
+            .filter(|scope| requested.contains(scope.as_str()))
             .cloned()
             .collect()
     }

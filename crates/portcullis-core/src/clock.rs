@@ -16,7 +16,7 @@ pub trait Clock: Debug + Send + Sync + 'static {
 
 /// The clock of the operating system.
 #[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
+#[expect(clippy::exhaustive_structs, reason = "it has a name and nothing else")]
 pub struct SystemClock;
 
 impl Clock for SystemClock {

@@ -41,26 +41,19 @@ impl BearerGuard {
     /// Checks the first `Authorization` header of a request, `None` if it has none.
     ///
     /// # Errors
-    /// [`Refusal::NotAuthenticated`] and [`Refusal::InvalidToken`] for what the client sent;
-    /// [`Refusal::Failed`] if the verifier or the store could not find out.
-    pub async fn check(&self, authorization: Option<&[u8]>) -> Result<Bearer, Refusal> {
-        let token = bearer_token(authorization).ok_or(Refusal::NotAuthenticated)?;
-        let claims = self
-            .verifier
-            .verify(&token)
-            .await
-            .map_err(|error| match error.kind() {
-                ErrorKind::InvalidToken => Refusal::InvalidToken,
-                _ => Refusal::Failed(error),
-            })?;
+    /// [`BearerRefusal::NotAuthenticated`] and [`BearerRefusal::InvalidToken`] for what the client sent;
+    /// [`BearerRefusal::Failed`] if the verifier or the store could not find out.
+    pub async fn check(&self, authorization: Option<&[u8]>) -> Result<Bearer, BearerRefusal> {
+        let token = bearer_token(authorization).ok_or(BearerRefusal::NotAuthenticated)?;
+        let claims = self.verifier.verify(&token).await.map_err(refusal)?;
         let credential = match &self.store {
             Some(store) => Some(
                 store
                     .find_by_id(&claims.sub)
                     .await
-                    .map_err(Refusal::Failed)?
+                    .map_err(refusal)?
                     .filter(|credential| admits(credential, &claims))
-                    .ok_or(Refusal::InvalidToken)?,
+                    .ok_or(BearerRefusal::InvalidToken)?,
             ),
             None => None,
         };
@@ -81,7 +74,7 @@ pub struct Bearer {
 /// Why a [`BearerGuard`] did not let a request through.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Refusal {
+pub enum BearerRefusal {
     /// Whether the token is good could not be found out.
     Failed(Error),
     /// There is a token, but it is not (or no longer) good (RFC 6750 §3.1, `invalid_token`).
@@ -90,7 +83,7 @@ pub enum Refusal {
     NotAuthenticated,
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for BearerRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Failed(_) => "the access token could not be checked",
@@ -100,7 +93,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-impl StdError for Refusal {
+impl StdError for BearerRefusal {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
             Self::Failed(error) => Some(error),
@@ -145,6 +138,14 @@ pub fn bearer_token(authorization: Option<&[u8]>) -> Option<Cow<'_, str>> {
         Ok(ascii) if ascii.is_ascii() => Cow::from(ascii),
         _ => token.iter().copied().map(char::from).collect(),
     })
+}
+
+fn refusal(error: Error) -> BearerRefusal {
+    if error.kind() == ErrorKind::InvalidToken {
+        return BearerRefusal::InvalidToken;
+    }
+    error.log("an access token could not be checked");
+    BearerRefusal::Failed(error)
 }
 
 /// What Python's `str.strip` takes away, of Latin-1. Unlike Rust, it counts the separators

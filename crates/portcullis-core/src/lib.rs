@@ -7,16 +7,20 @@ pub use authenticator::{AuthenticatedUser, Authentication, Authenticator};
 mod clock;
 pub use clock::{Clock, SystemClock};
 
+mod endpoint;
+pub use endpoint::{Login, LoginRefusal, LoginRequest, TokenEndpoint};
+
 mod error;
 pub use error::{BoxError, Error, ErrorKind};
 
-mod guard;
-pub use guard::{Bearer, BearerGuard, Refusal, bearer_token};
 mod form;
 pub use form::{FormData, FormError, FormValue};
 
 mod grant;
 pub use grant::{GrantTypePolicy, PasswordGrant};
+
+mod guard;
+pub use guard::{Bearer, BearerGuard, BearerRefusal, bearer_token};
 
 mod memory;
 pub use memory::MemoryStore;
@@ -35,7 +39,7 @@ mod random;
 pub use random::{OsRandom, SecureRandom};
 
 mod reply;
-pub use reply::Reply;
+pub use reply::{Dialect, Reply};
 
 mod route;
 pub use route::{Origin, Route, Routes, Scheme};

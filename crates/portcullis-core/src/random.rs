@@ -15,7 +15,7 @@ pub trait SecureRandom: Debug + Send + Sync + 'static {
 
 /// The random number generator of the operating system.
 #[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
+#[expect(clippy::exhaustive_structs, reason = "it has a name and nothing else")]
 pub struct OsRandom;
 
 impl SecureRandom for OsRandom {

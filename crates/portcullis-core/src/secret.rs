@@ -105,7 +105,7 @@ impl fmt::Debug for BodyBuffer {
 
 /// The body is longer than its [`BodyBuffer`] may hold.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
+#[expect(clippy::exhaustive_structs, reason = "it has a name and nothing else")]
 pub struct BodyTooLarge;
 
 impl fmt::Display for BodyTooLarge {

@@ -47,8 +47,8 @@ impl JwtIssuer {
             issuer: issuer.into(),
             audience: audience.into(),
             lifetime: DEFAULT_LIFETIME,
-            clock: Arc::new(SystemClock::default()),
-            random: Arc::new(OsRandom::default()),
+            clock: Arc::new(SystemClock),
+            random: Arc::new(OsRandom),
         }
     }
 

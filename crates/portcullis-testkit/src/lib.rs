@@ -2,6 +2,8 @@
 
 pub mod credential_store;
 
+pub mod fastapi;
+
 mod fake_hasher;
 pub use fake_hasher::{FakeHasher, HashWork};
 

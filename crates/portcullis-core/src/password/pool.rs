@@ -314,10 +314,10 @@ impl Drop for StopOnDrop {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         state.stopped = true;
+        // A call borrows a pool until it is answered, so nobody waits for these any more.
         let jobs = mem::take(&mut state.jobs);
         drop(state);
         self.0.changed.notify_all();
-        // Their callers learn of it now; outside the lock, since that runs their wakers.
         drop(jobs);
     }
 }

@@ -222,7 +222,7 @@ async fn a_client_cannot_make_its_token_too_long_to_use() {
 
 #[tokio::test]
 async fn a_generated_key_works_and_differs_from_the_next() {
-    let generate = || SigningKey::generate_ephemeral(&portcullis_core::OsRandom::default());
+    let generate = || SigningKey::generate_ephemeral(&portcullis_core::OsRandom);
     let (one, other) = (issuer(generate().unwrap()), issuer(generate().unwrap()));
     let token = issue(&one, TokenRequest::new(&UserId::new("alice"))).await;
     assert!(one.verifier().verify(&token).await.is_ok());

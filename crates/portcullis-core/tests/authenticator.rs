@@ -1,0 +1,131 @@
+//! One answer and the same work for everybody who may not log in.
+
+use std::sync::Arc;
+
+use portcullis_core::{
+    Authentication, Authenticator, BoxError, Credential, CredentialStore, HashPool, MemoryStore,
+    PasswordHash, Secret, UserId, UserStatus, Username,
+};
+use portcullis_testkit::{FakeHasher, HashWork};
+
+/// `right`, as [`FakeHasher`] hashes it.
+const RIGHT: &str = "7269676874";
+
+#[tokio::test]
+async fn the_right_password_is_accepted() -> Result<(), BoxError> {
+    let house = House::new().await?;
+    let Authentication::Accepted(user) = house.login("ada", "right").await? else {
+        panic!("refused");
+    };
+    assert_eq!(user.user_id().as_str(), "id of ada");
+    assert_eq!(user.username().as_str(), "ada");
+    assert_eq!(house.hasher.take_work(), [HashWork::Verify { cost: 1 }]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_refusal_does_the_same_work() -> Result<(), BoxError> {
+    let house = House::new().await?;
+    for (username, password) in [
+        ("ada", "wrong"),
+        ("ada", ""),
+        ("ADA", "right"),
+        ("nobody", "right"),
+        // The decoy's own password.
+        ("nobody", "decoy"),
+        ("no password", "right"),
+        ("no password", "decoy"),
+        ("disabled", "right"),
+        ("disabled", "wrong"),
+        ("corrupt", "right"),
+        ("corrupt", "decoy"),
+    ] {
+        let authentication = house.login(username, password).await?;
+        assert!(
+            matches!(authentication, Authentication::Refused),
+            "{username}"
+        );
+        assert_eq!(
+            house.hasher.take_work(),
+            [HashWork::Verify { cost: 1 }],
+            "{username}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_disabled_user_is_not_told_that_the_password_is_right() -> Result<(), BoxError> {
+    let house = House::new().await?;
+    // Were the hash replaced, the extra work would tell.
+    house.hasher.set_cost(2);
+    for password in ["right", "wrong"] {
+        house.login("disabled", password).await?;
+        assert_eq!(house.hasher.take_work(), [HashWork::Verify { cost: 1 }]);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_obsolete_hash_is_replaced_after_a_match() -> Result<(), BoxError> {
+    let house = House::new().await?;
+    house.hasher.set_cost(2);
+    house.login("ada", "wrong").await?;
+    assert_eq!(house.stored_hash("ada").await?, format!("$fake$1${RIGHT}"));
+
+    let accepted = house.login("ada", "right").await?;
+    assert!(matches!(accepted, Authentication::Accepted(_)));
+    assert_eq!(house.stored_hash("ada").await?, format!("$fake$2${RIGHT}"));
+    Ok(())
+}
+
+/// A store with a user for every state there is.
+struct House {
+    authenticator: Authenticator,
+    hasher: Arc<FakeHasher>,
+    store: Arc<MemoryStore>,
+}
+
+impl House {
+    async fn new() -> Result<Self, BoxError> {
+        let right = format!("$fake$1${RIGHT}");
+        let store = Arc::new(MemoryStore::new());
+        for (username, hash, status) in [
+            ("ada", Some(right.as_str()), UserStatus::Enabled),
+            ("disabled", Some(&right), UserStatus::Disabled),
+            ("no password", None, UserStatus::Enabled),
+            ("corrupt", Some("$what$is$this"), UserStatus::Enabled),
+        ] {
+            let user_id = UserId::new(format!("id of {username}"));
+            let mut credential = Credential::new(user_id, Username::new(username));
+            credential.password_hash = hash.map(PasswordHash::new);
+            credential.status = status;
+            store.create(&credential).await?;
+        }
+        let hasher = Arc::new(FakeHasher::new(1));
+        let pool = HashPool::inline(Arc::clone(&hasher) as _);
+        let authenticator = Authenticator::new(Arc::clone(&store) as _, pool)?;
+        // Making the decoy.
+        assert_eq!(hasher.take_work(), [HashWork::Hash { cost: 1 }]);
+        Ok(Self {
+            authenticator,
+            hasher,
+            store,
+        })
+    }
+
+    async fn login(&self, username: &str, password: &str) -> Result<Authentication, BoxError> {
+        let password = Secret::from(password.to_owned());
+        let username = Username::new(username);
+        Ok(self
+            .authenticator
+            .authenticate(&username, &password)
+            .await?)
+    }
+
+    async fn stored_hash(&self, username: &str) -> Result<String, BoxError> {
+        let user = self.store.find(&Username::new(username)).await?;
+        let hash = user.and_then(|user| user.password_hash);
+        Ok(hash.ok_or("no hash")?.expose().to_owned())
+    }
+}
