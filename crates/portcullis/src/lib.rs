@@ -1,1 +1,15 @@
-//! Embeddable login for Rust services.
+#![doc = include_str!("../../../README.md")]
+
+pub use portcullis_core::*;
+
+#[cfg(feature = "actix")]
+pub use portcullis_actix as actix;
+
+#[cfg(feature = "jwt")]
+pub use portcullis_jwt as jwt;
+
+#[cfg(feature = "sqlite")]
+pub use portcullis_sqlite as sqlite;
+
+mod open;
+pub use open::open;
