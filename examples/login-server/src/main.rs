@@ -1,3 +1,34 @@
-//! A small login server over portcullis.
+//! A small login server over portcullis, and the commands to manage its users.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use crate::args::{Args, Command};
+
+mod args;
+mod demo;
+mod failure;
+mod keys;
+mod serve;
+mod user;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(&args.log))
+        .with_writer(std::io::stderr)
+        .init();
+    let result = actix_web::rt::System::new().block_on(async {
+        match args.command {
+            Command::Demo(demo) => demo::run(demo).await,
+            Command::Serve(serve) => serve::run(serve).await,
+            Command::User(user) => user::run(user).await,
+        }
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

@@ -1,0 +1,177 @@
+//! What can be said on the command line, or by `PORTCULLIS_*` in the environment.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Parser, Subcommand};
+
+/// A login server: POST /v1/login takes the OAuth2 password form and answers a bearer token.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub(crate) struct Args {
+    /// What to log, as `level` or `module=level,...`.
+    #[arg(long, env = "PORTCULLIS_LOG", default_value = "info", global = true)]
+    pub(crate) log: String,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve a temporary store with one user, and print requests to try.
+    Demo(DemoArgs),
+    /// Serve logins.
+    Serve(ServeArgs),
+    /// Manage the users of a store.
+    #[command(subcommand)]
+    User(UserCommand),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct DemoArgs {
+    /// The address to listen on; port 0 takes a free one.
+    #[arg(long, env = "PORTCULLIS_LISTEN", default_value = "127.0.0.1:0")]
+    pub(crate) listen: SocketAddr,
+    #[command(flatten)]
+    pub(crate) hashing: HashArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ServeArgs {
+    /// The address to listen on; port 0 takes a free one.
+    #[arg(long, env = "PORTCULLIS_LISTEN", default_value = "127.0.0.1:8000")]
+    pub(crate) listen: SocketAddr,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// The path under which login and me are served.
+    #[arg(long, env = "PORTCULLIS_PREFIX", default_value = "/v1")]
+    pub(crate) prefix: String,
+    #[command(flatten)]
+    pub(crate) tokens: TokenArgs,
+    #[command(flatten)]
+    pub(crate) hashing: HashArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct StoreArgs {
+    /// Where the users are: `sqlite://path` (created if absent) or `memory:`.
+    #[arg(
+        long = "store",
+        env = "PORTCULLIS_STORE",
+        default_value = "sqlite://portcullis.db",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    pub(crate) url: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct TokenArgs {
+    /// A file with the secret that signs tokens (HS256): at least 32 bytes. A line feed at its end
+    /// is not part of it. Without this and `--jwt-key-file`, a secret is made beside the database.
+    #[arg(long, env = "PORTCULLIS_JWT_SECRET_FILE", value_name = "FILE")]
+    pub(crate) jwt_secret_file: Option<PathBuf>,
+    /// A file with an Ed25519 private key in PEM (PKCS#8) that signs tokens (EdDSA).
+    #[arg(
+        long,
+        env = "PORTCULLIS_JWT_KEY_FILE",
+        value_name = "FILE",
+        conflicts_with = "jwt_secret_file"
+    )]
+    pub(crate) jwt_key_file: Option<PathBuf>,
+    /// Who issues the tokens (`iss`).
+    #[arg(long, env = "PORTCULLIS_ISSUER", default_value = "portcullis")]
+    pub(crate) issuer: String,
+    /// Whom the tokens are for (`aud`).
+    #[arg(long, env = "PORTCULLIS_AUDIENCE", default_value = "portcullis")]
+    pub(crate) audience: String,
+    /// How long a token lives, in seconds.
+    #[arg(
+        long,
+        env = "PORTCULLIS_TOKEN_LIFETIME",
+        default_value_t = 900,
+        value_name = "SECONDS",
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub(crate) token_lifetime: u32,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct HashArgs {
+    /// How many passwords are hashed at once [default: the processors of this machine].
+    #[arg(long, env = "PORTCULLIS_HASH_THREADS", value_name = "N")]
+    pub(crate) hash_threads: Option<NonZeroUsize>,
+    /// How many logins may wait to be hashed; more are answered 503.
+    #[arg(
+        long,
+        env = "PORTCULLIS_HASH_QUEUE",
+        default_value_t = 1_000,
+        value_name = "N"
+    )]
+    pub(crate) hash_queue: usize,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserCommand {
+    /// Add a user.
+    Add(AddArgs),
+    /// Delete a user.
+    Delete(NameArgs),
+    /// Refuse a user's logins until they are enabled.
+    Disable(NameArgs),
+    /// Allow a disabled user to log in again.
+    Enable(NameArgs),
+    /// List users: id, username and status, separated by tabs.
+    List(StoreArgs),
+    /// Change a user's password; tokens issued before are dead.
+    SetPassword(SetPasswordArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct AddArgs {
+    #[command(flatten)]
+    pub(crate) name: NameArgs,
+    #[command(flatten)]
+    pub(crate) password: PasswordArgs,
+    /// A scope the user may have; may be given several times.
+    #[arg(long = "scope", value_name = "SCOPE")]
+    pub(crate) scopes: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct SetPasswordArgs {
+    #[command(flatten)]
+    pub(crate) name: NameArgs,
+    #[command(flatten)]
+    pub(crate) password: PasswordArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct NameArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// What the user types to log in.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) username: String,
+}
+
+/// Without either flag the password is asked for at the terminal.
+#[derive(Debug, clap::Args)]
+#[command(group = ArgGroup::new("source"))]
+pub(crate) struct PasswordArgs {
+    /// Read the password from standard input; a line feed at its end is not part of it.
+    #[arg(long, group = "source")]
+    pub(crate) password_stdin: bool,
+    /// Read a ready password hash (a PHC string) from standard input.
+    #[arg(long, group = "source")]
+    pub(crate) password_hash_stdin: bool,
+    /// The fewest characters (code points) a new password may have.
+    #[arg(
+        long,
+        env = "PORTCULLIS_MIN_PASSWORD_LENGTH",
+        default_value_t = 15,
+        value_name = "N"
+    )]
+    pub(crate) min_password_length: usize,
+}

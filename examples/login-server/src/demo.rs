@@ -1,0 +1,53 @@
+//! A server to try out: nothing to set up, nothing left behind.
+
+use portcullis::Secret;
+use portcullis::jwt::{JwtIssuer, SigningKey};
+
+use crate::args::DemoArgs;
+use crate::failure::Failure;
+use crate::keys;
+use crate::serve::{self, Server};
+use crate::user;
+
+const USERNAME: &str = "demo@example.com";
+
+pub(crate) async fn run(args: DemoArgs) -> Result<(), Failure> {
+    let directory = tempfile::tempdir().map_err(|error| {
+        Failure::config(format!(
+            "cannot make a temporary directory ({error}); set TMPDIR to one that is writable"
+        ))
+    })?;
+    let database = directory.path().join("portcullis.db");
+    let store = portcullis::open(&format!("sqlite://{}", database.display())).await?;
+    let password = keys::random_text::<15>()?;
+    let hash = user::hash(Secret::from(password.to_string())).await?;
+    user::create(store.as_ref(), USERNAME, hash, Vec::new()).await?;
+    let key = SigningKey::from_hs256_secret(keys::random_text::<32>()?.as_bytes())?;
+    let server = Server {
+        listen: args.listen,
+        prefix: "/v1".to_owned(),
+        store,
+        issuer: JwtIssuer::new(key, "portcullis", "portcullis"),
+        pool: serve::pool(&args.hashing)?,
+    };
+    server
+        .run(|address| serve::say(&instructions(&address.to_string(), &password)))
+        .await
+}
+
+fn instructions(address: &str, password: &str) -> String {
+    format!(
+        r#"listening on http://{address}
+
+Log in:
+
+  curl -i http://{address}/v1/login -d username={USERNAME} -d password={password}
+
+Use the token:
+
+  TOKEN=$(curl -s http://{address}/v1/login -d username={USERNAME} -d password={password} | sed 's/.*"access_token":"\([^"]*\)".*/\1/')
+  curl -i http://{address}/v1/me -H "Authorization: Bearer $TOKEN"
+
+The user and the store are gone when this ends (Ctrl-C)."#
+    )
+}

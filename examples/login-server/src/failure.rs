@@ -1,0 +1,55 @@
+//! How a command ends when it cannot do what it was asked: one sentence and an exit code.
+
+use std::fmt;
+use std::process::ExitCode;
+
+use portcullis::{Error, ErrorKind};
+
+/// Why a command failed.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Something must be set otherwise before this can work. Exit code 2.
+    Config(String),
+    /// The command was understood and refused. Exit code 1.
+    Refused(String),
+}
+
+impl Failure {
+    pub(crate) fn config(message: impl Into<String>) -> Self {
+        Self::Config(message.into())
+    }
+
+    pub(crate) fn refused(message: impl Into<String>) -> Self {
+        Self::Refused(message.into())
+    }
+
+    /// Prints the sentence and gives the exit code.
+    #[expect(
+        clippy::print_stderr,
+        reason = "this is what the person at the terminal reads"
+    )]
+    pub(crate) fn report(&self) -> ExitCode {
+        eprintln!("login-server: {self}");
+        match self {
+            Self::Config(_) => ExitCode::from(2),
+            Self::Refused(_) => ExitCode::from(1),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(message) | Self::Refused(message) => f.write_str(message),
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error.kind() {
+            ErrorKind::InvalidConfig => Self::config(error.message()),
+            _ => Self::refused(error.to_string()),
+        }
+    }
+}

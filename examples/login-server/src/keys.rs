@@ -1,0 +1,115 @@
+//! Where the key that signs tokens comes from.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use portcullis::jwt::{JwtIssuer, SigningKey};
+use portcullis::{Error, OsRandom, SecureRandom};
+use tempfile::NamedTempFile;
+use zeroize::Zeroizing;
+
+use crate::args::TokenArgs;
+use crate::failure::Failure;
+
+/// 256 bits, as many as HS256 can use (RFC 7518 §3.2).
+const SECRET_BYTES: usize = 32;
+
+pub(crate) fn issuer(args: &TokenArgs, store_url: &str) -> Result<JwtIssuer, Failure> {
+    let key = match (&args.jwt_secret_file, &args.jwt_key_file) {
+        (Some(file), _) => hs256(file, "--jwt-secret-file")?,
+        (None, Some(file)) => {
+            let pem = read(file, "--jwt-key-file")?;
+            SigningKey::from_ed25519_pem(&pem).map_err(|error| unusable(file, &error))?
+        }
+        (None, None) => match database_path(store_url) {
+            Some(database) => beside(database)?,
+            None => SigningKey::generate_ephemeral(&OsRandom)?,
+        },
+    };
+    let lifetime = Duration::from_secs(args.token_lifetime.into());
+    Ok(JwtIssuer::new(key, &args.issuer, &args.audience).with_lifetime(lifetime)?)
+}
+
+/// Makes text of `N` random bytes.
+pub(crate) fn random_text<const N: usize>() -> Result<Zeroizing<String>, Failure> {
+    let mut bytes = Zeroizing::new([0; N]);
+    OsRandom
+        .fill(bytes.as_mut_slice())
+        .map_err(|error| Failure::refused(format!("the system gives no randomness: {error}")))?;
+    Ok(Zeroizing::new(URL_SAFE_NO_PAD.encode(bytes.as_slice())))
+}
+
+/// The key file of a database, made at the first start.
+fn beside(database: &Path) -> Result<SigningKey, Failure> {
+    let mut file = database.as_os_str().to_owned();
+    file.push(".key");
+    let file = PathBuf::from(file);
+    create(&file).map_err(|error| {
+        Failure::config(format!(
+            "cannot create the key file {} ({error}); make its directory writable or name a \
+             secret with --jwt-secret-file",
+            file.display()
+        ))
+    })?;
+    hs256(&file, "--jwt-secret-file")
+}
+
+/// Writes a new secret with mode 0600, unless there is one. It appears whole or not at all, and of
+/// two servers that start at once one wins.
+fn create(file: &Path) -> io::Result<()> {
+    if file.try_exists()? {
+        return Ok(());
+    }
+    let directory = match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let secret =
+        random_text::<SECRET_BYTES>().map_err(|error| io::Error::other(error.to_string()))?;
+    let mut new = NamedTempFile::new_in(directory)?;
+    writeln!(new, "{}", secret.as_str())?;
+    new.as_file().sync_all()?;
+    match new.persist_noclobber(file) {
+        Ok(_) => {
+            tracing::info!(file = %file.display(), "made a new secret for signing tokens");
+            Ok(())
+        }
+        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error.error),
+    }
+}
+
+fn hs256(file: &Path, flag: &str) -> Result<SigningKey, Failure> {
+    let text = read(file, flag)?;
+    let secret = text.strip_suffix(b"\n").unwrap_or(&text);
+    let secret = secret.strip_suffix(b"\r").unwrap_or(secret);
+    SigningKey::from_hs256_secret(secret).map_err(|error| unusable(file, &error))
+}
+
+fn read(file: &Path, flag: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    fs::read(file).map(Zeroizing::new).map_err(|error| {
+        Failure::config(format!(
+            "cannot read the key file {} ({error}); name a readable one with {flag}",
+            file.display()
+        ))
+    })
+}
+
+fn unusable(file: &Path, error: &Error) -> Failure {
+    Failure::config(format!(
+        "the key file {} cannot be used: {}",
+        file.display(),
+        error.message()
+    ))
+}
+
+/// The file of an SQLite URL.
+fn database_path(store_url: &str) -> Option<&Path> {
+    let path = store_url.strip_prefix("sqlite://")?;
+    let path = path.split('?').next().unwrap_or(path);
+    Some(Path::new(path))
+}

@@ -1,0 +1,154 @@
+//! The server itself.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use actix_web::web::{self, Data};
+use actix_web::{App, HttpResponse, HttpServer};
+use portcullis::actix::{Bearer, LoginRoutes};
+use portcullis::jwt::JwtIssuer;
+use portcullis::{
+    Argon2Params, Argon2idHasher, Authenticator, BearerGuard, CredentialStore, HashPool,
+    HashPoolConfig, TokenEndpoint, openapi,
+};
+use serde::Serialize;
+
+use crate::args::{HashArgs, ServeArgs};
+use crate::failure::Failure;
+use crate::keys;
+
+pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
+    check_prefix(&args.prefix)?;
+    let server = Server {
+        listen: args.listen,
+        prefix: args.prefix,
+        store: portcullis::open(&args.store.url).await?,
+        issuer: keys::issuer(&args.tokens, &args.store.url)?,
+        pool: pool(&args.hashing)?,
+    };
+    server
+        .run(|address| say(&format!("listening on http://{address}")))
+        .await
+}
+
+/// Everything a server is made of.
+pub(crate) struct Server {
+    pub(crate) listen: SocketAddr,
+    pub(crate) prefix: String,
+    pub(crate) store: Arc<dyn CredentialStore>,
+    pub(crate) issuer: JwtIssuer,
+    pub(crate) pool: HashPool,
+}
+
+impl Server {
+    /// Serves until SIGTERM or SIGINT, then finishes the requests it has begun. Tells `ready` the
+    /// address once connections are accepted.
+    pub(crate) async fn run(self, ready: impl FnOnce(SocketAddr)) -> Result<(), Failure> {
+        let verifier = Arc::new(self.issuer.verifier());
+        let guard = BearerGuard::new(verifier).with_credential_check(Arc::clone(&self.store));
+        let authenticator = Authenticator::new(self.store, self.pool)?;
+        let endpoint = TokenEndpoint::new(authenticator, Arc::new(self.issuer));
+        let login = LoginRoutes::new(endpoint).with_prefix(self.prefix.as_str());
+        let me_path = format!("{}/me", self.prefix);
+        let document = Data::new(openapi::login_document(&login.login_path()));
+        let server = HttpServer::new(move || {
+            let others = [
+                ("GET", me_path.as_str()),
+                ("GET", "/healthz"),
+                ("GET", "/openapi.json"),
+            ];
+            App::new()
+                .app_data(guard.clone())
+                .app_data(document.clone())
+                .configure(|app| login.configure(app))
+                .configure(|app| login.configure_fallback(app, others))
+                .route(&me_path, web::get().to(me))
+                .route("/healthz", web::get().to(healthz))
+                .route("/openapi.json", web::get().to(openapi_document))
+        })
+        .bind(self.listen)
+        .map_err(|error| cannot_listen(self.listen, &error))?;
+        for address in server.addrs() {
+            tracing::info!(%address, "listening");
+        }
+        let address = server.addrs().first().copied().unwrap_or(self.listen);
+        let running = server.run();
+        ready(address);
+        running
+            .await
+            .map_err(|error| Failure::refused(format!("the server stopped: {error}")))
+    }
+}
+
+pub(crate) fn pool(args: &HashArgs) -> Result<HashPool, Failure> {
+    let mut config = HashPoolConfig::default();
+    config.threads = args.hash_threads.unwrap_or(config.threads);
+    config.queue = args.hash_queue;
+    let hasher = Argon2idHasher::new(Argon2Params::default());
+    Ok(HashPool::new(Arc::new(hasher), config)?)
+}
+
+/// Prints a line for whoever, person or script, waits for it.
+#[expect(
+    clippy::print_stdout,
+    reason = "this is the output of the command, not a log"
+)]
+pub(crate) fn say(line: &str) {
+    println!("{line}");
+}
+
+#[derive(Serialize)]
+struct Me<'a> {
+    sub: &'a str,
+    username: Option<&'a str>,
+    scopes: &'a [String],
+}
+
+async fn me(bearer: Bearer) -> HttpResponse {
+    HttpResponse::Ok().json(Me {
+        sub: bearer.claims.sub.as_str(),
+        username: bearer
+            .credential
+            .as_ref()
+            .map(|user| user.username.as_str()),
+        scopes: &bearer.claims.scopes,
+    })
+}
+
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+}
+
+/// Tells that the process answers; it asks neither the store nor the hash pool.
+async fn healthz() -> HttpResponse {
+    HttpResponse::Ok().json(Health { status: "ok" })
+}
+
+async fn openapi_document(document: Data<serde_json::Value>) -> HttpResponse {
+    HttpResponse::Ok().json(document.as_ref())
+}
+
+fn check_prefix(prefix: &str) -> Result<(), Failure> {
+    let plain = prefix
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '.' | '~'));
+    if prefix.is_empty() || (prefix.starts_with('/') && !prefix.ends_with('/') && plain) {
+        return Ok(());
+    }
+    Err(Failure::config(
+        "--prefix must be empty or begin with `/`, not end with it, and hold only letters, \
+         digits and `/-_.~`",
+    ))
+}
+
+fn cannot_listen(address: SocketAddr, error: &io::Error) -> Failure {
+    let reason = match error.kind() {
+        io::ErrorKind::AddrInUse => "something else listens there".to_owned(),
+        _ => error.to_string(),
+    };
+    Failure::config(format!(
+        "cannot listen on {address} ({reason}); choose another address or port with --listen"
+    ))
+}

@@ -1,0 +1,205 @@
+//! The commands that manage users.
+
+use std::io::{self, IsTerminal, Read, Write};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use portcullis::{
+    Argon2Params, Argon2idHasher, Credential, CredentialStore, Error, ErrorKind, HashPool,
+    OsRandom, PasswordHash, PasswordPolicy, Secret, UserId, UserStatus, Username,
+};
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::args::{AddArgs, NameArgs, PasswordArgs, SetPasswordArgs, StoreArgs, UserCommand};
+use crate::failure::Failure;
+
+/// How many users `list` reads at a time.
+const PAGE: usize = 1_000;
+
+pub(crate) async fn run(command: UserCommand) -> Result<(), Failure> {
+    match command {
+        UserCommand::Add(args) => add(args).await,
+        UserCommand::Delete(args) => delete(args).await,
+        UserCommand::Disable(args) => set_status(args, UserStatus::Disabled).await,
+        UserCommand::Enable(args) => set_status(args, UserStatus::Enabled).await,
+        UserCommand::List(args) => list(args).await,
+        UserCommand::SetPassword(args) => set_password(args).await,
+    }
+}
+
+/// Adds a user; also what the demo does.
+pub(crate) async fn create(
+    store: &dyn CredentialStore,
+    username: &str,
+    password_hash: PasswordHash,
+    scopes: Vec<String>,
+) -> Result<(), Failure> {
+    let user_id = UserId::random(&OsRandom)?;
+    let mut credential =
+        Credential::new(user_id, Username::new(username)).with_password_hash(password_hash);
+    credential.scopes = scopes;
+    store
+        .create(&credential)
+        .await
+        .map_err(|error| match error.kind() {
+            ErrorKind::AlreadyExists => {
+                Failure::refused(format!("there is already a user named {username:?}"))
+            }
+            _ => error.into(),
+        })
+}
+
+/// Hashes a password at the default parameters.
+pub(crate) async fn hash(password: Secret) -> Result<PasswordHash, Error> {
+    pool().hash(password).await
+}
+
+async fn add(args: AddArgs) -> Result<(), Failure> {
+    let store = open(&args.name.store).await?;
+    let hash = new_hash(&args.password).await?;
+    create(store.as_ref(), &args.name.username, hash, args.scopes).await
+}
+
+async fn set_password(args: SetPasswordArgs) -> Result<(), Failure> {
+    let store = open(&args.name.store).await?;
+    let user = find(store.as_ref(), &args.name.username).await?;
+    let hash = new_hash(&args.password).await?;
+    let changed = store
+        .set_password(&user.user_id, &hash, SystemTime::now())
+        .await?;
+    done(changed, &args.name.username)
+}
+
+async fn set_status(args: NameArgs, status: UserStatus) -> Result<(), Failure> {
+    let store = open(&args.store).await?;
+    let user = find(store.as_ref(), &args.username).await?;
+    let changed = store.set_status(&user.user_id, status).await?;
+    done(changed, &args.username)
+}
+
+async fn delete(args: NameArgs) -> Result<(), Failure> {
+    let store = open(&args.store).await?;
+    let user = find(store.as_ref(), &args.username).await?;
+    let deleted = store.delete(&user.user_id).await?;
+    done(deleted, &args.username)
+}
+
+async fn list(args: StoreArgs) -> Result<(), Failure> {
+    let store = open(&args).await?;
+    let mut out = io::stdout().lock();
+    let mut after = None;
+    loop {
+        let page = store.list(after.as_ref(), PAGE).await?;
+        let Some(last) = page.last() else {
+            return Ok(());
+        };
+        after = Some(last.username.clone());
+        for user in &page {
+            let status = match user.status {
+                UserStatus::Enabled => "enabled",
+                _ => "disabled",
+            };
+            // Escaped, so that a line is a user whatever the names hold.
+            let (id, name) = (user.user_id.as_str(), user.username.as_str());
+            let (id, name) = (id.escape_debug(), name.escape_debug());
+            writeln!(out, "{id}\t{name}\t{status}")
+                .map_err(|error| Failure::refused(format!("cannot write the list: {error}")))?;
+        }
+    }
+}
+
+async fn open(args: &StoreArgs) -> Result<Arc<dyn CredentialStore>, Failure> {
+    if args.url == "memory:" {
+        return Err(Failure::config(
+            "a `memory:` store ends with the command; use `--store sqlite://path`",
+        ));
+    }
+    Ok(portcullis::open(&args.url).await?)
+}
+
+async fn find(store: &dyn CredentialStore, username: &str) -> Result<Credential, Failure> {
+    let user = store.find(&Username::new(username)).await?;
+    user.ok_or_else(|| absent(username))
+}
+
+fn done(found: bool, username: &str) -> Result<(), Failure> {
+    found.then_some(()).ok_or_else(|| absent(username))
+}
+
+fn absent(username: &str) -> Failure {
+    Failure::refused(format!("there is no user named {username:?}"))
+}
+
+async fn new_hash(args: &PasswordArgs) -> Result<PasswordHash, Failure> {
+    if args.password_hash_stdin {
+        return ready_hash(read_stdin()?).await;
+    }
+    let password = if args.password_stdin {
+        read_stdin()?
+    } else {
+        prompt()?
+    };
+    let mut policy = PasswordPolicy::default();
+    policy.min_code_points = args.min_password_length;
+    policy
+        .check(&password)
+        .map_err(|too_short| Failure::refused(too_short.to_string()))?;
+    Ok(hash(password).await?)
+}
+
+/// Takes a hash only if a login could check it.
+async fn ready_hash(text: Secret) -> Result<PasswordHash, Failure> {
+    let hash = PasswordHash::new(text.expose());
+    let probe = Secret::from(String::new());
+    match pool().verify(probe, hash.clone()).await {
+        Ok(_) => Ok(hash),
+        Err(error) if error.kind() == ErrorKind::Corrupt => Err(Failure::refused(
+            "this is not a password hash that a login could check; give a PHC string such as \
+             $argon2id$v=19$m=19456,t=2,p=1$<salt>$<hash>",
+        )),
+        Err(error) => Err(error.into()),
+    }
+}
+
+// A command hashes once, so it needs no threads for it.
+fn pool() -> HashPool {
+    HashPool::inline(Arc::new(Argon2idHasher::new(Argon2Params::default())))
+}
+
+fn read_stdin() -> Result<Secret, Failure> {
+    let mut bytes = Zeroizing::new(Vec::new());
+    io::stdin()
+        .lock()
+        .read_to_end(&mut bytes)
+        .map_err(|error| Failure::refused(format!("cannot read standard input: {error}")))?;
+    if bytes.ends_with(b"\n") {
+        bytes.pop();
+        if bytes.ends_with(b"\r") {
+            bytes.pop();
+        }
+    }
+    let text = String::from_utf8(std::mem::take(&mut *bytes)).map_err(|error| {
+        error.into_bytes().zeroize();
+        Failure::refused("standard input is not UTF-8 text")
+    })?;
+    Ok(Secret::from(text))
+}
+
+fn prompt() -> Result<Secret, Failure> {
+    if !io::stdin().is_terminal() {
+        return Err(Failure::config(
+            "there is no terminal to ask for the password; use --password-stdin",
+        ));
+    }
+    let ask = |prompt: &str| {
+        rpassword::prompt_password(prompt)
+            .map(Secret::from)
+            .map_err(|error| Failure::refused(format!("cannot read the password: {error}")))
+    };
+    let (first, second) = (ask("Password: ")?, ask("Again: ")?);
+    // Both were just typed here: how long comparing takes tells nobody anything.
+    if first.expose() != second.expose() {
+        return Err(Failure::refused("the two passwords differ"));
+    }
+    Ok(first)
+}

@@ -1,0 +1,272 @@
+//! A server as its users meet it.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::io::BufRead;
+use std::net::TcpListener;
+use std::process::Command;
+
+use common::{Server, add_user};
+
+const PASSWORD: &str = "correct horse battery staple";
+const FORM: &str = "username=ada%40example.com&password=correct+horse+battery+staple";
+
+#[test]
+fn a_token_from_login_opens_me() {
+    let directory = tempfile::tempdir().unwrap();
+    add_user(directory.path(), "ada@example.com", PASSWORD);
+    let server = serve(directory.path());
+    let login = server.login(FORM);
+    assert_eq!(login.header("cache-control"), Some("no-store"));
+
+    let me = |authorization: &str| {
+        let headers = [("Host", "testserver"), ("Authorization", authorization)];
+        server.request("GET", "/v1/me", &headers, b"")
+    };
+    let answer = me(&format!("bEARER  {} ", login.access_token()));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert!(
+        answer.text().starts_with(r#"{"sub":""#),
+        "{}",
+        answer.text()
+    );
+    let rest = r#","username":"ada@example.com","scopes":[]}"#;
+    assert!(answer.text().ends_with(rest), "{}", answer.text());
+
+    for refused in [
+        "Bearer",
+        "Bearer x",
+        &format!("Bearer {}x", login.access_token()),
+    ] {
+        let answer = me(refused);
+        assert_eq!(answer.status, 401);
+        assert_eq!(
+            answer.text(),
+            r#"{"detail":"Could not validate credentials"}"#
+        );
+        assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
+    }
+}
+
+#[test]
+fn tokens_outlive_a_restart_and_not_a_password_change() {
+    let directory = tempfile::tempdir().unwrap();
+    add_user(directory.path(), "ada@example.com", PASSWORD);
+    let token = serve(directory.path())
+        .login(FORM)
+        .access_token()
+        .to_owned();
+    let server = serve(directory.path());
+    let authorization = format!("Bearer {token}");
+    let me = || {
+        let headers = [
+            ("Host", "testserver"),
+            ("Authorization", authorization.as_str()),
+        ];
+        server.request("GET", "/v1/me", &headers, b"").status
+    };
+    assert_eq!(me(), 200);
+    user(directory.path(), &["disable"], "");
+    assert_eq!(me(), 401);
+    user(directory.path(), &["enable"], "");
+    assert_eq!(me(), 200);
+    user(directory.path(), &["delete"], "");
+    assert_eq!(me(), 401);
+}
+
+#[test]
+fn changes_to_users_hold_from_the_next_login() {
+    let directory = tempfile::tempdir().unwrap();
+    add_user(directory.path(), "ada@example.com", PASSWORD);
+    let server = serve(directory.path());
+    let login = |password: &str| {
+        server
+            .login(&format!("username=ada%40example.com&password={password}"))
+            .status
+    };
+    assert_eq!(login("correct+horse+battery+staple"), 200);
+    user(
+        directory.path(),
+        &["set-password", "--password-stdin"],
+        "a new password, long enough\n",
+    );
+    assert_eq!(login("correct+horse+battery+staple"), 401);
+    assert_eq!(login("a+new+password,+long+enough"), 200);
+    user(directory.path(), &["disable"], "");
+    assert_eq!(login("a+new+password,+long+enough"), 401);
+    user(directory.path(), &["enable"], "");
+    assert_eq!(login("a+new+password,+long+enough"), 200);
+    user(directory.path(), &["delete"], "");
+    assert_eq!(login("a+new+password,+long+enough"), 401);
+}
+
+#[test]
+fn a_body_over_the_limit_is_413_however_it_is_announced() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = serve(directory.path());
+    let head = "POST /v1/login HTTP/1.1\r\nHost: testserver\r\nConnection: close\r\n\
+                Content-Type: application/x-www-form-urlencoded\r\n";
+    let announced = format!("{head}Content-Length: 99999999999\r\n\r\nx");
+    let chunk = format!("100000\r\n{}\r\n", "x".repeat(0x10_0000));
+    let body = format!("{}0\r\n\r\n", chunk.repeat(9));
+    let chunked = format!("{head}Transfer-Encoding: chunked\r\n\r\n{body}");
+    for wire in [announced, chunked] {
+        let answer = server.send(wire.as_bytes(), false).unwrap();
+        assert_eq!(answer.status, 413);
+        assert_eq!(answer.text(), r#"{"detail":"Content Too Large"}"#);
+        assert_eq!(answer.header("content-type"), Some("application/json"));
+    }
+}
+
+#[test]
+fn the_prefix_moves_every_path_but_those_for_operators() {
+    let directory = tempfile::tempdir().unwrap();
+    let args = ["serve", "--store", "memory:", "--prefix", "/auth/v2"];
+    let server = Server::start(directory.path(), args);
+    assert_eq!(server.get("/v1/login").status, 404);
+    assert_eq!(server.get("/auth/v2/login").header("allow"), Some("POST"));
+    assert_eq!(server.get("/auth/v2/me").status, 401);
+    assert_eq!(server.get("/healthz").text(), r#"{"status":"ok"}"#);
+    let document = server.get("/openapi.json");
+    assert!(document.text().contains(r#""/auth/v2/login":{"post":{"#));
+    assert_eq!(
+        server.get("/openapi.json/").header("location"),
+        Some("http://testserver/openapi.json")
+    );
+}
+
+#[test]
+fn sigterm_ends_the_server_well() {
+    let directory = tempfile::tempdir().unwrap();
+    assert!(serve(directory.path()).terminate());
+}
+
+#[test]
+fn the_demo_prints_requests_that_work_as_pasted() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut server = Server::start(directory.path(), ["demo"]);
+    let mut script = String::new();
+    loop {
+        let mut line = String::new();
+        server.stdout.read_line(&mut line).unwrap();
+        assert_ne!(line, "", "the demo ended");
+        if line.starts_with("The user and the store are gone") {
+            break;
+        }
+        if line.starts_with("  ") {
+            script.push_str(&line);
+        }
+    }
+    let output = Command::new("sh").arg("-ec").arg(script).output().unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(printed.matches("HTTP/1.1 200 OK").count(), 2, "{output:?}");
+    assert!(
+        printed.contains(r#""username":"demo@example.com""#),
+        "{printed}"
+    );
+}
+
+#[test]
+fn bad_configuration_ends_with_a_sentence_and_code_2() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    std::fs::write(path.join("short"), "hunter2hunter2\n").unwrap();
+    std::fs::write(path.join("no.pem"), "hunter2hunter2\n").unwrap();
+    std::fs::write(path.join("no.db"), "hunter2 ".repeat(1_000)).unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    for (args, said) in [
+        (&["--jwt-secret-file", "short"][..], "32 bytes"),
+        (&["--jwt-secret-file", "absent"], "--jwt-secret-file"),
+        (&["--jwt-secret-file", "."], "--jwt-secret-file"),
+        (&["--jwt-key-file", "no.pem"], "no.pem"),
+        (&["--jwt-key-file", "absent"], "--jwt-key-file"),
+        (&["--store", "mysql://root:hunter2@db/users"], "`mysql:`"),
+        (&["--store", "hunter2"], "no scheme"),
+        (
+            &["--store", "sqlite://absent/directory/users.db"],
+            "absent/directory",
+        ),
+        (&["--store", "sqlite://no.db"], "no.db"),
+        (&["--store", "sqlite:///proc/users.db"], "/proc/users.db"),
+        (&["--store", "memory:", "--listen", &taken], "--listen"),
+        (
+            &["--store", "memory:", "--listen", "192.0.2.1:80"],
+            "--listen",
+        ),
+        (&["--store", "memory:", "--prefix", "v1/"], "--prefix"),
+        (
+            &["--store", "memory:", "--hash-threads", "0"],
+            "--hash-threads",
+        ),
+    ] {
+        let mut all = vec!["serve"];
+        all.extend(args);
+        if !args.contains(&"--listen") {
+            all.extend(["--listen", "127.0.0.1:0"]);
+        }
+        let output = common::run(path, &all, "");
+        let printed = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {printed}");
+        assert!(printed.contains(said), "{args:?}: {printed}");
+        assert!(!printed.contains("hunter2"), "{args:?}: {printed}");
+        assert!(!printed.contains("panicked"), "{args:?}: {printed}");
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn the_generated_key_file_is_for_its_owner_only() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let directory = tempfile::tempdir().unwrap();
+    drop(serve(directory.path()));
+    let metadata = std::fs::metadata(directory.path().join("users.db.key")).unwrap();
+    assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn an_ed25519_key_in_pem_signs_tokens() {
+    let directory = tempfile::tempdir().unwrap();
+    add_user(directory.path(), "ada@example.com", PASSWORD);
+    // RFC 8032 §7.1, test 1, as PKCS#8.
+    let pem = "-----BEGIN PRIVATE KEY-----\n\
+               MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n\
+               -----END PRIVATE KEY-----\n";
+    std::fs::write(directory.path().join("key.pem"), pem).unwrap();
+    let args = [
+        "serve",
+        "--store",
+        "sqlite://users.db",
+        "--jwt-key-file",
+        "key.pem",
+    ];
+    let server = Server::start(directory.path(), args);
+    let login = server.login(FORM);
+    let authorization = format!("Bearer {}", login.access_token());
+    let headers = [
+        ("Host", "testserver"),
+        ("Authorization", authorization.as_str()),
+    ];
+    assert_eq!(server.request("GET", "/v1/me", &headers, b"").status, 200);
+}
+
+fn serve(directory: &std::path::Path) -> Server {
+    Server::start(directory, ["serve", "--store", "sqlite://users.db"])
+}
+
+/// Runs a `user` command on ada.
+fn user(directory: &std::path::Path, command: &[&str], stdin: &str) {
+    let mut args = vec!["user"];
+    args.extend(command);
+    args.extend([
+        "--store",
+        "sqlite://users.db",
+        "--username",
+        "ada@example.com",
+    ]);
+    let output = common::run(directory, &args, stdin);
+    assert!(output.status.success(), "{output:?}");
+}
