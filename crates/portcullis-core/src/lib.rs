@@ -20,8 +20,8 @@ pub mod openapi;
 
 mod password;
 pub use password::{
-    Arena, Argon2Limits, Argon2Params, Argon2idHasher, HashPool, HashPoolConfig, PasswordHash,
-    PasswordHasher, PasswordPolicy, PasswordTooShort, Verdict,
+    Arena, Argon2Limits, Argon2Params, Argon2idHasher, HashPool, HashPoolConfig, HashScheme,
+    MigratingHasher, PasswordHash, PasswordHasher, PasswordPolicy, PasswordTooShort, Verdict,
 };
 
 mod percent;
