@@ -13,6 +13,25 @@ use crate::error::Error;
 /// replaces it at the next login. A hash that no scheme recognises goes to the current hasher.
 ///
 /// Checking takes the time of the stored hash's own scheme.
+///
+#[cfg_attr(all(feature = "bcrypt", feature = "scrypt"), doc = "```")]
+#[cfg_attr(not(all(feature = "bcrypt", feature = "scrypt")), doc = "```ignore")]
+/// use std::sync::Arc;
+///
+/// use portcullis_core::{
+///     Argon2Params, Argon2idHasher, BcryptScheme, HashPool, HashPoolConfig, MigratingHasher,
+///     ScryptScheme,
+/// };
+///
+/// # fn main() -> Result<(), portcullis_core::Error> {
+/// let current = Arc::new(Argon2idHasher::new(Argon2Params::default()));
+/// let hasher = MigratingHasher::new(current)
+///     .with_scheme(Arc::new(BcryptScheme::new()))
+///     .with_scheme(Arc::new(ScryptScheme::new()));
+/// let pool = HashPool::new(Arc::new(hasher), HashPoolConfig::default())?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct MigratingHasher {
     current: Arc<dyn PasswordHasher>,

@@ -9,12 +9,20 @@ use crate::error::{Error, ErrorKind};
 
 mod arena;
 mod argon2id;
+#[cfg(any(feature = "bcrypt", feature = "pbkdf2", feature = "scrypt"))]
+mod legacy;
 mod migrating;
 mod policy;
 mod pool;
 
 pub use arena::Arena;
 pub use argon2id::{Argon2Limits, Argon2Params, Argon2idHasher};
+#[cfg(feature = "bcrypt")]
+pub use legacy::BcryptScheme;
+#[cfg(feature = "pbkdf2")]
+pub use legacy::Pbkdf2Scheme;
+#[cfg(feature = "scrypt")]
+pub use legacy::{ScryptLimits, ScryptScheme};
 pub use migrating::{HashScheme, MigratingHasher};
 pub use policy::{PasswordPolicy, PasswordTooShort};
 pub use pool::{HashPool, HashPoolConfig};
