@@ -28,10 +28,16 @@ pub use memory::MemoryStore;
 pub mod openapi;
 
 mod password;
+#[cfg(feature = "bcrypt")]
+pub use password::BcryptScheme;
+#[cfg(feature = "pbkdf2")]
+pub use password::Pbkdf2Scheme;
 pub use password::{
-    Arena, Argon2Limits, Argon2Params, Argon2idHasher, HashPool, HashPoolConfig, PasswordHash,
-    PasswordHasher, PasswordPolicy, PasswordTooShort, Verdict,
+    Arena, Argon2Limits, Argon2Params, Argon2idHasher, HashPool, HashPoolConfig, HashScheme,
+    MigratingHasher, PasswordHash, PasswordHasher, PasswordPolicy, PasswordTooShort, Verdict,
 };
+#[cfg(feature = "scrypt")]
+pub use password::{ScryptLimits, ScryptScheme};
 
 mod percent;
 

@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use argon2::password_hash::phc::{self, Output, ParamsString, Salt};
 use argon2::{Algorithm, Argon2, Params, RECOMMENDED_SALT_LEN, Version};
-use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use super::{Arena, PasswordHash, PasswordHasher, Verdict};
+use super::{Arena, PasswordHash, PasswordHasher, Verdict, compare, corrupt};
 use crate::error::{Error, ErrorKind};
 use crate::random::{OsRandom, SecureRandom};
 
 /// Hashes with Argon2id (RFC 9106) into PHC strings, and checks Argon2 hashes of every type
-/// (`argon2id`, `argon2i`, `argon2d`), version and parameter within its [`Argon2Limits`].
+/// (`argon2id`, `argon2i`, `argon2d`), version and parameter within its [`Argon2Limits`], also as
+/// Django writes them (`argon2$argon2id$...`).
 ///
 /// ```
 /// use portcullis_core::{Arena, Argon2Params, Argon2idHasher, PasswordHasher, Verdict};
@@ -91,11 +91,7 @@ impl PasswordHasher for Argon2idHasher {
             .get_mut(..stored.output.len())
             .ok_or_else(|| corrupt("its output is too long"))?;
         fill(&stored.argon2, password, &stored.salt, output, arena)?;
-        if bool::from(output.ct_eq(stored.output.as_bytes())) {
-            Ok(Verdict::Match)
-        } else {
-            Ok(Verdict::Mismatch)
-        }
+        Ok(compare(output, stored.output.as_bytes()))
     }
 
     fn needs_rehash(&self, hash: &PasswordHash) -> bool {
@@ -103,7 +99,8 @@ impl PasswordHasher for Argon2idHasher {
             return true;
         };
         let params = stored.argon2.params();
-        stored.algorithm != Algorithm::Argon2id
+        hash.expose().starts_with(DJANGO_PREFIX)
+            || stored.algorithm != Algorithm::Argon2id
             || stored.version != Version::V0x13
             || params.m_cost() != self.params.memory_kib
             || params.t_cost() != self.params.iterations
@@ -249,6 +246,9 @@ impl Default for Argon2Limits {
     }
 }
 
+/// What Django writes before the PHC string.
+const DJANGO_PREFIX: &str = "argon2";
+
 /// A PHC string taken apart, known to be within the limits.
 struct StoredHash {
     algorithm: Algorithm,
@@ -260,8 +260,9 @@ struct StoredHash {
 
 impl StoredHash {
     fn parse(hash: &PasswordHash, limits: Argon2Limits) -> Result<Self, Error> {
-        let phc =
-            phc::PasswordHash::new(hash.expose()).map_err(|_| corrupt("it is not a PHC string"))?;
+        let text = hash.expose();
+        let text = text.strip_prefix(DJANGO_PREFIX).unwrap_or(text);
+        let phc = phc::PasswordHash::new(text).map_err(|_| corrupt("it is not a PHC string"))?;
         let algorithm = Algorithm::try_from(phc.algorithm.as_str())
             .map_err(|_| corrupt("its algorithm is unknown"))?;
         // Before there was a `v=` there was only version 0x10 (Argon2 reference, `decode_string`).
@@ -307,13 +308,4 @@ fn hashing_failed<E>(_: E) -> Error {
 
 fn invalid(message: &'static str) -> Error {
     Error::new(ErrorKind::InvalidConfig, message)
-}
-
-// The parser's own errors quote parts of the hash, so they are not kept as the source.
-fn corrupt(reason: &'static str) -> Error {
-    Error::new(
-        ErrorKind::Corrupt,
-        "a stored password hash cannot be checked",
-    )
-    .with_source(reason)
 }

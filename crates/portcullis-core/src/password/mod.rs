@@ -5,15 +5,25 @@ use std::fmt::{self, Debug};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 
 mod arena;
 mod argon2id;
+#[cfg(any(feature = "bcrypt", feature = "pbkdf2", feature = "scrypt"))]
+mod legacy;
+mod migrating;
 mod policy;
 mod pool;
 
 pub use arena::Arena;
 pub use argon2id::{Argon2Limits, Argon2Params, Argon2idHasher};
+#[cfg(feature = "bcrypt")]
+pub use legacy::BcryptScheme;
+#[cfg(feature = "pbkdf2")]
+pub use legacy::Pbkdf2Scheme;
+#[cfg(feature = "scrypt")]
+pub use legacy::{ScryptLimits, ScryptScheme};
+pub use migrating::{HashScheme, MigratingHasher};
 pub use policy::{PasswordPolicy, PasswordTooShort};
 pub use pool::{HashPool, HashPoolConfig};
 
@@ -93,3 +103,20 @@ impl PartialEq for PasswordHash {
 }
 
 impl Eq for PasswordHash {}
+
+fn compare(computed: &[u8], stored: &[u8]) -> Verdict {
+    if bool::from(computed.ct_eq(stored)) {
+        Verdict::Match
+    } else {
+        Verdict::Mismatch
+    }
+}
+
+// Parsers' own errors quote parts of the hash, so they are not kept as the source.
+fn corrupt(reason: &'static str) -> Error {
+    Error::new(
+        ErrorKind::Corrupt,
+        "a stored password hash cannot be checked",
+    )
+    .with_source(reason)
+}

@@ -1,0 +1,106 @@
+//! Checks the hashes a service brought along from elsewhere, until each has been replaced.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use super::{Arena, PasswordHash, PasswordHasher, Verdict};
+use crate::error::Error;
+
+/// A [`PasswordHasher`] that hashes by one hasher and also checks hashes of other schemes, like
+/// passlib's `CryptContext` or Django's `PASSWORD_HASHERS`.
+///
+/// Whatever a scheme recognises needs a rehash, so an [`Authenticator`](crate::Authenticator)
+/// replaces it at the next login. A hash that no scheme recognises goes to the current hasher.
+///
+/// Checking takes the time of the stored hash's own scheme.
+///
+#[cfg_attr(all(feature = "bcrypt", feature = "scrypt"), doc = "```")]
+#[cfg_attr(not(all(feature = "bcrypt", feature = "scrypt")), doc = "```ignore")]
+/// use std::sync::Arc;
+///
+/// use portcullis_core::{
+///     Argon2Params, Argon2idHasher, BcryptScheme, HashPool, HashPoolConfig, MigratingHasher,
+///     ScryptScheme,
+/// };
+///
+/// # fn main() -> Result<(), portcullis_core::Error> {
+/// let current = Arc::new(Argon2idHasher::new(Argon2Params::default()));
+/// let hasher = MigratingHasher::new(current)
+///     .with_scheme(Arc::new(BcryptScheme::new()))
+///     .with_scheme(Arc::new(ScryptScheme::new()));
+/// let pool = HashPool::new(Arc::new(hasher), HashPoolConfig::default())?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct MigratingHasher {
+    current: Arc<dyn PasswordHasher>,
+    schemes: Vec<Arc<dyn HashScheme>>,
+}
+
+impl MigratingHasher {
+    /// Makes a hasher that does as `current` does, until schemes are added.
+    #[must_use]
+    pub fn new(current: Arc<dyn PasswordHasher>) -> Self {
+        Self {
+            current,
+            schemes: Vec::new(),
+        }
+    }
+
+    /// Also checks hashes of `scheme`. Those added earlier are asked first.
+    #[must_use]
+    pub fn with_scheme(mut self, scheme: Arc<dyn HashScheme>) -> Self {
+        self.schemes.push(scheme);
+        self
+    }
+
+    fn scheme_of(&self, hash: &PasswordHash) -> Option<&dyn HashScheme> {
+        self.schemes
+            .iter()
+            .map(AsRef::as_ref)
+            .find(|scheme| scheme.recognises(hash))
+    }
+}
+
+impl PasswordHasher for MigratingHasher {
+    fn hash(&self, password: &[u8], arena: &mut Arena) -> Result<PasswordHash, Error> {
+        self.current.hash(password, arena)
+    }
+
+    fn verify(
+        &self,
+        password: &[u8],
+        hash: &PasswordHash,
+        arena: &mut Arena,
+    ) -> Result<Verdict, Error> {
+        match self.scheme_of(hash) {
+            Some(scheme) => scheme.verify(password, hash, arena),
+            None => self.current.verify(password, hash, arena),
+        }
+    }
+
+    fn needs_rehash(&self, hash: &PasswordHash) -> bool {
+        self.scheme_of(hash).is_some() || self.current.needs_rehash(hash)
+    }
+}
+
+/// A password hashing scheme that hashes are checked by, but no longer made by: CPU-bound,
+/// synchronous, without I/O.
+pub trait HashScheme: Debug + Send + Sync + 'static {
+    /// Tells, by its prefix alone, whether `hash` is one of this scheme, sound or not.
+    fn recognises(&self, hash: &PasswordHash) -> bool;
+
+    /// Tells whether `password` is the one that `hash` was made from.
+    ///
+    /// # Errors
+    /// `Corrupt` if `hash` is malformed or dearer than the scheme's limits, decided before
+    /// anything large is allocated or hashed; the error quotes nothing of it. `Unavailable` if
+    /// there is no memory. Never for a wrong password.
+    fn verify(
+        &self,
+        password: &[u8],
+        hash: &PasswordHash,
+        arena: &mut Arena,
+    ) -> Result<Verdict, Error>;
+}

@@ -1,0 +1,508 @@
+//! Hashes of the libraries that services are migrated from, as those libraries wrote them
+//! (`fixtures/password/generate.py`), and hashes that nobody should have written.
+#![expect(
+    unsafe_code,
+    reason = "an allocator that counts is the only way to see allocations"
+)]
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::error::Error as StdError;
+use std::sync::{Arc, LazyLock};
+
+use portcullis_core::{
+    Arena, Argon2Limits, Argon2Params, Argon2idHasher, Authentication, Authenticator, BcryptScheme,
+    Credential, CredentialStore, Error, ErrorKind, HashPool, HashScheme, MemoryStore,
+    MigratingHasher, PasswordHash, PasswordHasher, Pbkdf2Scheme, ScryptLimits, ScryptScheme,
+    Secret, UserId, Username, Verdict,
+};
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Recorded {
+    library: String,
+    hash: String,
+    right: Vec<String>,
+    wrong: Vec<String>,
+}
+
+static RECORDED: LazyLock<Vec<Recorded>> = LazyLock::new(|| {
+    include_str!("fixtures/password/hashes.jsonl")
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+});
+
+fn hasher() -> MigratingHasher {
+    MigratingHasher::new(Arc::new(Argon2idHasher::new(Argon2Params::default())))
+        .with_scheme(Arc::new(BcryptScheme::new()))
+        .with_scheme(Arc::new(Pbkdf2Scheme::new()))
+        .with_scheme(Arc::new(ScryptScheme::new()))
+}
+
+/// Takes only what is cheap to check.
+fn thrifty_hasher() -> MigratingHasher {
+    let mut argon2 = Argon2Limits::default();
+    (argon2.memory_kib, argon2.iterations, argon2.lanes) = (128, 4, 4);
+    let mut scrypt = ScryptLimits::default();
+    (scrypt.memory_kib, scrypt.block_size, scrypt.parallelization) = (64, 8, 4);
+    let current = Argon2idHasher::new(Argon2Params::default()).with_limits(argon2);
+    MigratingHasher::new(Arc::new(current))
+        .with_scheme(Arc::new(BcryptScheme::new().with_max_cost(5)))
+        .with_scheme(Arc::new(Pbkdf2Scheme::new().with_max_iterations(100)))
+        .with_scheme(Arc::new(ScryptScheme::new().with_limits(scrypt)))
+}
+
+fn verify(hasher: &impl PasswordHasher, password: &str, hash: &str) -> Result<Verdict, Error> {
+    let hash = PasswordHash::new(hash);
+    hasher.verify(password.as_bytes(), &hash, &mut Arena::new())
+}
+
+#[test]
+fn recorded_hashes_tell_right_from_wrong_as_their_library_does() {
+    let hasher = hasher();
+    for case in RECORDED.iter() {
+        for (passwords, verdict) in [
+            (&case.right, Verdict::Match),
+            (&case.wrong, Verdict::Mismatch),
+        ] {
+            for password in passwords {
+                assert_eq!(
+                    verify(&hasher, password, &case.hash).unwrap(),
+                    verdict,
+                    "{} of {}: {password:?}",
+                    case.hash,
+                    case.library
+                );
+            }
+        }
+        assert!(hasher.needs_rehash(&PasswordHash::new(&*case.hash)));
+    }
+    assert_eq!(RECORDED.len(), 186);
+}
+
+#[test]
+fn a_phc_string_of_pbkdf2_is_passlibs_hash_spelt_otherwise() {
+    let mut seen = 0;
+    for case in RECORDED.iter() {
+        let [
+            "",
+            name @ ("pbkdf2-sha256" | "pbkdf2-sha512"),
+            "10",
+            salt,
+            output,
+        ] = *case.hash.split('$').collect::<Vec<_>>()
+        else {
+            continue;
+        };
+        let (salt, output) = (salt.replace('.', "+"), output.replace('.', "+"));
+        for costs in ["i=10", "i=10,l=32"] {
+            let hash = format!("${name}${costs}${salt}${output}");
+            for (password, verdict) in [
+                (&case.right[0], Verdict::Match),
+                (&case.wrong[0], Verdict::Mismatch),
+            ] {
+                assert_eq!(verify(&hasher(), password, &hash).unwrap(), verdict);
+            }
+        }
+        seen += 1;
+    }
+    assert_eq!(seen, 18);
+}
+
+#[test]
+fn unused_bits_of_a_bcrypt_salt_are_ignored_as_passlib_does() {
+    let case = RECORDED
+        .iter()
+        .find(|case| case.library == "passlib" && case.hash.starts_with("$2b$"))
+        .unwrap();
+    let mut hash = case.hash.clone().into_bytes();
+    hash[28] += 1;
+    let hash = String::from_utf8(hash).unwrap();
+    assert_eq!(
+        verify(&hasher(), &case.right[0], &hash).unwrap(),
+        Verdict::Match
+    );
+    assert_eq!(
+        verify(&hasher(), &case.wrong[0], &hash).unwrap(),
+        Verdict::Mismatch
+    );
+}
+
+#[test]
+fn hashes_at_the_current_parameters_stay_unless_django_wrote_them() {
+    let (hasher, mut arena) = (hasher(), Arena::new());
+    let hash = hasher.hash(b"right", &mut arena).unwrap();
+    assert!(!hasher.needs_rehash(&hash));
+
+    let hash = format!("argon2{}", hash.expose());
+    assert_eq!(verify(&hasher, "right", &hash).unwrap(), Verdict::Match);
+    assert_eq!(verify(&hasher, "wrong", &hash).unwrap(), Verdict::Mismatch);
+    assert!(hasher.needs_rehash(&PasswordHash::new(hash)));
+}
+
+#[tokio::test]
+async fn a_migrated_user_is_upgraded_at_the_next_login() {
+    let user_id = UserId::new("1");
+    let username = Username::new("johndoe");
+    let case = RECORDED
+        .iter()
+        .find(|case| case.hash.starts_with("pbkdf2_sha256$"))
+        .unwrap();
+    let store = Arc::new(MemoryStore::new());
+    let mut user = Credential::new(user_id.clone(), username.clone());
+    user.password_hash = Some(PasswordHash::new(&*case.hash));
+    store.create(&user).await.unwrap();
+    let hasher = Arc::new(hasher());
+    let authenticator = Authenticator::new(
+        Arc::clone(&store) as Arc<dyn CredentialStore>,
+        HashPool::inline(Arc::clone(&hasher) as Arc<dyn PasswordHasher>),
+    )
+    .unwrap();
+    let log_in = async |password: &str| {
+        let password = Secret::from(password.to_owned());
+        let answer = authenticator.authenticate(&username, &password).await;
+        let stored = store.find_by_id(&user_id).await.unwrap().unwrap();
+        (
+            matches!(answer.unwrap(), Authentication::Accepted(_)),
+            stored.password_hash.unwrap(),
+        )
+    };
+
+    let (accepted, stored) = log_in("wrong").await;
+    assert!(!accepted);
+    assert_eq!(stored.expose(), case.hash);
+
+    let (accepted, stored) = log_in(&case.right[0]).await;
+    assert!(accepted);
+    assert!(!hasher.needs_rehash(&stored));
+
+    let (accepted, unchanged) = log_in(&case.right[0]).await;
+    assert!(accepted);
+    assert_eq!(unchanged, stored);
+}
+
+#[derive(Debug)]
+struct Reversed;
+
+impl HashScheme for Reversed {
+    fn recognises(&self, hash: &PasswordHash) -> bool {
+        hash.expose().starts_with("reversed:")
+    }
+
+    fn verify(
+        &self,
+        password: &[u8],
+        hash: &PasswordHash,
+        _: &mut Arena,
+    ) -> Result<Verdict, Error> {
+        let stored = hash.expose().trim_start_matches("reversed:").bytes();
+        Ok(if stored.rev().eq(password.iter().copied()) {
+            Verdict::Match
+        } else {
+            Verdict::Mismatch
+        })
+    }
+}
+
+#[test]
+fn a_scheme_of_ones_own_can_be_added() {
+    let hasher = hasher().with_scheme(Arc::new(Reversed));
+    assert_eq!(
+        verify(&hasher, "abc", "reversed:cba").unwrap(),
+        Verdict::Match
+    );
+    assert_eq!(
+        verify(&hasher, "abc", "reversed:abc").unwrap(),
+        Verdict::Mismatch
+    );
+    assert!(hasher.needs_rehash(&PasswordHash::new("reversed:cba")));
+}
+
+/// Refused as corrupt, cheaply, by an error that quotes nothing of the hash.
+#[track_caller]
+fn check_corrupt(hasher: &impl PasswordHasher, hash: &str) {
+    let stored = PasswordHash::new(hash);
+    let mut arena = Arena::new();
+    LARGEST_ALLOCATION.set(0);
+    let result = hasher.verify(b"password", &stored, &mut arena);
+    let largest = LARGEST_ALLOCATION.get();
+    let error = result.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error:?} for {hash}");
+    assert!(largest <= 4096, "{largest} bytes at once for {hash}");
+    assert!(hasher.needs_rehash(&stored));
+
+    let mut printed = format!("{error:?} {error} {stored:?}");
+    let mut source = error.source();
+    while let Some(error) = source {
+        printed += &format!(" {error:?} {error}");
+        source = error.source();
+    }
+    let parts = hash.split(['$', ':', ',', '=']);
+    for part in parts.filter(|part| part.len() > 6) {
+        assert!(!printed.contains(part), "{printed:?} quotes {part:?}");
+    }
+}
+
+const SALT: &str = "abcdefghijklmnopqrstuu";
+const BCRYPT: &str = "yx2n0Zzopyr9QuYTMCfOJJOj526QVoC";
+const OUTPUT: &str = "yx2n0Zzopyr9QuYTMCfOJJOj526QVoCAAAAAAAAAAA0";
+const HEX: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+
+#[test]
+fn malformed_hashes_are_corrupt() {
+    let check = |hash: &str| check_corrupt(&hasher(), hash);
+    check("");
+    check("!");
+    check("hunter22");
+    check("$");
+    check("$$$$$$$$$$");
+    check("$1$abcdefgh$0123456789abcdefghijkl");
+    check("sha256$abcdefgh$0123456789abcdef");
+    check("argon2");
+    check("argon2$");
+    check("argon2$argon2id$v=19$m=64,t=1,p=2$");
+    check("argon2$argon2$argon2id$v=19$m=64,t=1,p=1$abcdefghijk$yx2n0Zzopyr9QuYTMCfOJA");
+
+    check("$2b$");
+    check("$2b$04");
+    check("$2b$04$");
+    check(&format!("$2b$04${SALT}"));
+    check(&format!("$2b$04${SALT}{}", &BCRYPT[1..]));
+    check(&format!("$2b$04${SALT}{BCRYPT}."));
+    check(&format!("$2b$04${SALT}${BCRYPT}"));
+    check(&format!("$2b$${SALT}{BCRYPT}"));
+    check(&format!("$2b$-4${SALT}{BCRYPT}"));
+    check(&format!("$2b$+4${SALT}{BCRYPT}"));
+    check(&format!("$2b$ 4${SALT}{BCRYPT}"));
+    check(&format!("$2b$00${SALT}{BCRYPT}"));
+    check(&format!("$2b$03${SALT}{BCRYPT}"));
+    check(&format!("$2c$04${SALT}{BCRYPT}"));
+    check(&format!("$2b$04${}+{BCRYPT}", &SALT[1..]));
+    check(&format!("$2b$04${}é{BCRYPT}", &SALT[1..]));
+    check(&format!("$2b$04${}={BCRYPT}", &SALT[1..]));
+    check(&format!("bcrypt$2b$04${SALT}{BCRYPT}"));
+    check(&format!("bcrypt$$2c$04${SALT}{BCRYPT}"));
+    check(&format!("bcrypt_sha256$2b$04${SALT}{BCRYPT}"));
+    check("bcrypt_sha256$$");
+    check("$bcrypt-sha256$");
+    check(&format!("$bcrypt-sha256$v=2,t=2b,r=4${SALT}"));
+    check(&format!("$bcrypt-sha256$v=2,t=2a,r=4${SALT}${BCRYPT}"));
+    check(&format!("$bcrypt-sha256$v=3,t=2b,r=4${SALT}${BCRYPT}"));
+    check(&format!("$bcrypt-sha256$2b,${SALT}${BCRYPT}"));
+    check(&format!("$bcrypt-sha256$2b${SALT}${BCRYPT}"));
+    check(&format!("$bcrypt-sha256$v=2,t=2b,r=4$${BCRYPT}"));
+
+    check("$pbkdf2$");
+    check("$pbkdf2-sha256$10");
+    check(&format!("$pbkdf2-sha256$10${SALT}$"));
+    check(&format!("$pbkdf2-sha256$10$${OUTPUT}"));
+    check(&format!("$pbkdf2-sha256$${SALT}${OUTPUT}"));
+    check(&format!("$pbkdf2-sha256$0${SALT}${OUTPUT}"));
+    check(&format!("$pbkdf2-sha256$-10${SALT}${OUTPUT}"));
+    check(&format!("$pbkdf2-sha256$1e1${SALT}${OUTPUT}"));
+    check(&format!("$pbkdf2-sha256$i=${SALT}${OUTPUT}"));
+    check(&format!("$pbkdf2-sha256$i=10,l=x${SALT}${OUTPUT}"));
+    check(&format!("$pbkdf2-sha256$10${SALT}${OUTPUT}$"));
+    check(&format!("$pbkdf2-sha256$10${SALT}_${OUTPUT}"));
+    check(&format!("$pbkdf2-sha256$10${SALT}${OUTPUT}="));
+    check(&format!("$pbkdf2-sha256$10${SALT}$abcdefgh"));
+    check(&format!("$pbkdf2-sha256$10${SALT}${OUTPUT}{OUTPUT}"));
+    check(&format!("$pbkdf2-md5$10${SALT}${OUTPUT}"));
+    check(&format!("$pbkdf2${OUTPUT}${SALT}$10"));
+    check(&format!("pbkdf2_sha256$10${SALT}${OUTPUT}"));
+    check(&format!("pbkdf2_sha256$10$${OUTPUT}="));
+    check(&format!("pbkdf2_sha256$10${SALT}${HEX}$"));
+    check(&format!("pbkdf2_md5$10${SALT}${OUTPUT}="));
+    check(&format!("pbkdf2:sha256${SALT}${HEX}"));
+    check(&format!("pbkdf2:sha256:10${SALT}${}", &HEX[1..]));
+    check(&format!("pbkdf2:sha256:10${SALT}${}g", &HEX[1..]));
+    check(&format!("pbkdf2:sha256:10${SALT}$+{}", &HEX[1..]));
+    check(&format!("pbkdf2:sha256:10${SALT}${HEX}00"));
+    check(&format!("pbkdf2:sha256:10:1${SALT}${HEX}"));
+    check(&format!("pbkdf2:md5:10${SALT}${HEX}"));
+
+    check("$scrypt$");
+    check("scrypt:");
+    check("scrypt$$$$$");
+    check(&format!("$scrypt$ln=4,r=8,p=1${SALT}$"));
+    check(&format!("$scrypt$ln=4,r=8,p=1$${OUTPUT}"));
+    check(&format!("$scrypt$ln=4,r=8,p=1${SALT}${}", &OUTPUT[1..]));
+    check(&format!("$scrypt$ln=4,r=8,p=1${SALT}.${OUTPUT}"));
+    check(&format!("$scrypt$ln=4,r=8${SALT}${OUTPUT}"));
+    check(&format!("$scrypt$ln=4,r=8,p=1,x=1${SALT}${OUTPUT}"));
+    check(&format!("$scrypt$r=8,ln=4,p=1${SALT}${OUTPUT}"));
+    check(&format!("$scrypt$ln=-4,r=8,p=1${SALT}${OUTPUT}"));
+    check(&format!("$scrypt$ln=0,r=8,p=1${SALT}${OUTPUT}"));
+    check(&format!("$scrypt$ln=4,r=0,p=1${SALT}${OUTPUT}"));
+    check(&format!("$scrypt$ln=4,r=8,p=0${SALT}${OUTPUT}"));
+    check(&format!("scrypt$17${SALT}$8$1${OUTPUT}="));
+    check(&format!("scrypt$0${SALT}$8$1${OUTPUT}="));
+    check(&format!("scrypt$16${SALT}$8$1${OUTPUT}"));
+    check(&format!("scrypt$16$$8$1${OUTPUT}="));
+    check(&format!("scrypt:16:8${SALT}${HEX}"));
+    check(&format!("scrypt:16:8:1:1${SALT}${HEX}"));
+    check(&format!("scrypt:15:8:1${SALT}${HEX}"));
+    check(&format!("scrypt:16:8:1$${HEX}"));
+    check(&format!("scrypt:16:8:1${SALT}${}", &HEX[1..]));
+}
+
+#[test]
+fn hashes_above_the_limits_are_corrupt_before_any_work() {
+    let check = |hash: &str| check_corrupt(&hasher(), hash);
+    check(&format!("$argon2id$v=19$m=1048577,t=1,p=1${SALT}${OUTPUT}"));
+    check(&format!(
+        "argon2$argon2id$v=19$m=64,t=17,p=1${SALT}${OUTPUT}"
+    ));
+    check(&format!(
+        "$argon2id$v=19$m=4294967295,t=1,p=1${SALT}${OUTPUT}"
+    ));
+
+    check(&format!("$2b$17${SALT}{BCRYPT}"));
+    check(&format!("$2b$31${SALT}{BCRYPT}"));
+    check(&format!("$2b$99${SALT}{BCRYPT}"));
+    check(&format!("$bcrypt-sha256$v=2,t=2b,r=31${SALT}${BCRYPT}"));
+    check(&format!("$2b$4294967300${SALT}{BCRYPT}"));
+
+    check(&format!("$pbkdf2-sha256$10000001${SALT}${OUTPUT}"));
+    check(&format!("pbkdf2_sha256$4294967295${SALT}${OUTPUT}="));
+    check(&format!(
+        "pbkdf2:sha1:99999999999999999999${SALT}${}",
+        &HEX[..40]
+    ));
+
+    check(&format!("$scrypt$ln=19,r=8,p=1${SALT}${OUTPUT}"));
+    check(&format!("$scrypt$ln=63,r=8,p=1${SALT}${OUTPUT}"));
+    check(&format!("$scrypt$ln=64,r=8,p=1${SALT}${OUTPUT}"));
+    check(&format!("$scrypt$ln=4294967295,r=8,p=1${SALT}${OUTPUT}"));
+    check(&format!("$scrypt$ln=1,r=33,p=1${SALT}${OUTPUT}"));
+    check(&format!("$scrypt$ln=1,r=1,p=17${SALT}${OUTPUT}"));
+    check(&format!("scrypt$4294967295${SALT}$8$1${OUTPUT}="));
+    check(&format!(
+        "scrypt:2147483648:4294967295:4294967295${SALT}${HEX}"
+    ));
+
+    let huge = "a".repeat(1 << 20);
+    check(&huge);
+    check(&format!("$argon2id$v=19$m=64,t=1,p=1${huge}${OUTPUT}"));
+    check(&format!("$argon2id$v=19$m=64,t=1,p=1${SALT}${huge}"));
+    check(&format!("$2b$04${huge}"));
+    check(&format!("$bcrypt-sha256$v=2,t=2b,r=4${huge}${BCRYPT}"));
+    check(&format!("pbkdf2_sha256$10${huge}${OUTPUT}="));
+    check(&format!("pbkdf2:sha256:10${SALT}${huge}"));
+    check(&format!("$scrypt$ln=4,r=8,p=1${huge}${OUTPUT}"));
+    check(&format!("$scrypt$ln=4,r=8,p=1${SALT}${huge}"));
+    check(&"$pbkdf2$".repeat(1 << 17));
+}
+
+#[test]
+fn scrypt_allocates_what_its_limit_counts() {
+    let hash = format!("$scrypt$ln=6,r=8,p=4${}A${OUTPUT}", &SALT[1..]);
+    LARGEST_ALLOCATION.set(0);
+    verify(&thrifty_hasher(), "password", &hash).unwrap();
+    assert_eq!(LARGEST_ALLOCATION.get(), 64 << 10);
+}
+
+#[test]
+fn limits_are_as_configured() {
+    let hasher = thrifty_hasher();
+    for (allowed, refused) in [
+        ("$2b$05$", "$2b$06$"),
+        ("$pbkdf2-sha256$100$", "$pbkdf2-sha256$101$"),
+        ("$scrypt$ln=6,r=8,p=4$", "$scrypt$ln=7,r=8,p=4$"),
+        ("$scrypt$ln=6,r=8,p=4$", "$scrypt$ln=6,r=8,p=5$"),
+        ("$scrypt$ln=5,r=8,p=4$", "$scrypt$ln=5,r=9,p=4$"),
+    ] {
+        let rest = if allowed.starts_with("$2b$") {
+            format!("{SALT}{BCRYPT}")
+        } else {
+            format!("{}A${OUTPUT}", &SALT[1..])
+        };
+        assert_eq!(
+            verify(&hasher, "password", &format!("{allowed}{rest}")).unwrap(),
+            Verdict::Mismatch
+        );
+        check_corrupt(&hasher, &format!("{refused}{rest}"));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 5_000,
+        failure_persistence: None,
+        rng_seed: RngSeed::Fixed(8018),
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn damaged_hashes_are_checked_or_corrupt(
+        case in any::<prop::sample::Index>(),
+        edits in prop::collection::vec((any::<prop::sample::Index>(), 0..3_usize, edit()), 1..4),
+    ) {
+        let mut hash: Vec<char> = case.get(&RECORDED).hash.chars().collect();
+        for (at, removed, inserted) in edits {
+            let at = at.index(hash.len() + 1);
+            let end = hash.len().min(at + removed);
+            hash.splice(at..end, inserted.chars());
+        }
+        let hash: String = hash.into_iter().collect();
+        let result = verify(&thrifty_hasher(), "wrong", &hash);
+        prop_assert!(
+            match &result {
+                Ok(_) => true,
+                Err(error) => error.kind() == ErrorKind::Corrupt,
+            },
+            "{result:?} for {hash}"
+        );
+    }
+}
+
+/// What hash strings are made of, and what they are not.
+fn edit() -> impl Strategy<Value = String> {
+    prop_oneof!["[$:,=0-9a-z./+-]{0,3}", "[0-9]{1,12}", "\\PC{0,3}"]
+}
+
+thread_local! {
+    static LARGEST_ALLOCATION: Cell<usize> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+impl Counting {
+    fn count(size: usize) {
+        LARGEST_ALLOCATION.set(LARGEST_ALLOCATION.get().max(size));
+    }
+}
+
+// SAFETY: the system's allocator does it all; counting does not allocate, since the cell is
+// initialised by a constant and has no destructor.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        Self::count(layout.size());
+        // SAFETY: the caller's promise is handed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        Self::count(layout.size());
+        // SAFETY: the caller's promise is handed on.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        Self::count(new_size);
+        // SAFETY: the caller's promise is handed on.
+        unsafe { System.realloc(ptr, layout, new_size) }
+    }
+
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise is handed on.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+}

@@ -1,0 +1,30 @@
+//! Arbitrary stored hashes, at limits low enough that each is checked at once.
+#![no_main]
+
+use std::sync::{Arc, LazyLock};
+
+use libfuzzer_sys::fuzz_target;
+use portcullis_core::{
+    Arena, Argon2Limits, Argon2Params, Argon2idHasher, BcryptScheme, ErrorKind, MigratingHasher,
+    PasswordHash, PasswordHasher, Pbkdf2Scheme, ScryptLimits, ScryptScheme,
+};
+
+static HASHER: LazyLock<MigratingHasher> = LazyLock::new(|| {
+    let mut argon2 = Argon2Limits::default();
+    (argon2.memory_kib, argon2.iterations, argon2.lanes) = (128, 2, 2);
+    let mut scrypt = ScryptLimits::default();
+    (scrypt.memory_kib, scrypt.parallelization) = (64, 2);
+    let current = Argon2idHasher::new(Argon2Params::default()).with_limits(argon2);
+    MigratingHasher::new(Arc::new(current))
+        .with_scheme(Arc::new(BcryptScheme::new().with_max_cost(4)))
+        .with_scheme(Arc::new(Pbkdf2Scheme::new().with_max_iterations(100)))
+        .with_scheme(Arc::new(ScryptScheme::new().with_limits(scrypt)))
+});
+
+fuzz_target!(|hash: &str| {
+    let hash = PasswordHash::new(hash);
+    let _ = HASHER.needs_rehash(&hash);
+    if let Err(error) = HASHER.verify(b"password", &hash, &mut Arena::new()) {
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+    }
+});
