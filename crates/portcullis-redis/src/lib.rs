@@ -1,0 +1,1 @@
+//! Portcullis storage on Redis.
