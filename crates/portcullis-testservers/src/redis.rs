@@ -34,6 +34,7 @@ pub struct Server {
     directory: TempDir,
     /// `None` while it is stopped.
     process: Option<Child>,
+    is_paused: bool,
 }
 
 impl Server {
@@ -56,6 +57,7 @@ impl Server {
             options: options.into_iter().map(str::to_owned).collect(),
             directory: tempfile::tempdir()?,
             process: None,
+            is_paused: false,
         };
         // Another process may have one of the ports; then the server exits at once.
         for _ in 0..MOST_PORTS_TRIED {
@@ -115,14 +117,16 @@ impl Server {
             let _ = process.kill();
             let _ = process.wait();
         }
+        self.is_paused = false;
     }
 
     /// Stops the process in its tracks: connections stay open, and nobody answers.
     ///
     /// # Errors
     /// If it does not run.
-    pub fn pause(&self) -> Result<()> {
+    pub fn pause(&mut self) -> Result<()> {
         let pid = self.signal("-STOP")?;
+        self.is_paused = true;
         until("a Redis server is paused", || {
             // Where there is no `/proc`, nobody can see it.
             Ok(fs::read_to_string(format!("/proc/{pid}/stat"))
@@ -135,8 +139,10 @@ impl Server {
     ///
     /// # Errors
     /// If it does not run.
-    pub fn resume(&self) -> Result<()> {
-        self.signal("-CONT").map(drop)
+    pub fn resume(&mut self) -> Result<()> {
+        self.signal("-CONT")?;
+        self.is_paused = false;
+        Ok(())
     }
 
     /// Executes a command, and returns the reply as `redis-cli` prints it, an error too.
@@ -166,6 +172,10 @@ impl Server {
     #[must_use]
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    fn answers(&self) -> bool {
+        self.process.is_some() && !self.is_paused
     }
 
     fn until_in_sync(&self) -> Result<()> {
@@ -245,8 +255,8 @@ impl Cluster {
     /// If no node answers.
     pub fn node_of(&self, key: &str) -> Result<usize> {
         for (place, node) in self.nodes.iter().enumerate() {
-            let reply = node.command(["EXISTS", key])?;
-            if reply.trim().parse::<u8>().is_ok() {
+            // Any other node names the one.
+            if node.answers() && node.command(["EXISTS", key])?.trim().parse::<u8>().is_ok() {
                 return Ok(place);
             }
         }
@@ -276,14 +286,14 @@ impl Cluster {
         format!("redis://{}?cluster=true", hosts.join(","))
     }
 
-    /// Waits until all nodes are up and every slot is served.
+    /// Waits until all nodes that are not stopped or paused find every slot served.
     ///
     /// # Errors
     /// If that does not come about.
     pub fn until_ok(&self) -> Result<()> {
         let known = format!("cluster_known_nodes:{}\r", self.nodes.len());
         until("a Redis cluster is ready", || {
-            for node in &self.nodes {
+            for node in self.nodes.iter().filter(|node| node.answers()) {
                 let info = node.command(["CLUSTER", "INFO"])?;
                 if !info.contains("cluster_state:ok") || !info.contains(&known) {
                     return Ok(false);
