@@ -60,7 +60,7 @@ async fn a_cluster_that_is_down_is_unavailable_until_it_is_back() {
 
 #[tokio::test]
 async fn a_replica_that_takes_over_from_a_dead_node_ends_the_outage() {
-    a_replica_ends(|owner| owner.stop()).await;
+    a_replica_ends(Server::stop).await;
 }
 
 #[tokio::test]
