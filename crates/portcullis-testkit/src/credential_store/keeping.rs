@@ -158,7 +158,22 @@ pub(super) fn texts() -> Vec<String> {
     .into_iter()
     .map(str::to_owned)
     .chain(["a", "b"].map(|end| iter::repeat_n("x", 10_239).chain([end]).collect()))
+    .chain([noise()])
     .collect()
+}
+
+/// 10 kB that no store makes shorter, so that no index holds it as it is.
+fn noise() -> String {
+    // Marsaglia's xorshift64.
+    let numbers = iter::successors(Some(1_u64), |x| {
+        let x = x ^ (x << 13);
+        let x = x ^ (x >> 7);
+        Some(x ^ (x << 17))
+    });
+    numbers
+        .map(|number| char::from(b' ' + (number % 95) as u8))
+        .take(10_240)
+        .collect()
 }
 
 async fn are_distinct(
