@@ -10,6 +10,8 @@ pub use fake_hasher::{FakeHasher, HashWork};
 mod manual_clock;
 pub use manual_clock::ManualClock;
 
+mod property;
+
 mod seeded_random;
 pub use seeded_random::SeededRandom;
 
