@@ -17,3 +17,5 @@ pub use seeded_random::SeededRandom;
 
 mod suite;
 pub use suite::{Outcome, Subject, Violation, check};
+
+pub mod token_store;
