@@ -29,15 +29,15 @@ pub(crate) struct Database {
 impl Database {
     /// Runs a query that changes nothing, in one round trip.
     pub(crate) async fn read(&self, query: Query) -> Result<Vec<PgRow>, sqlx::Error> {
-        self.run(query, Effect::Reads).await
+        Ok(self.run(query, Effect::Reads).await?.rows)
     }
 
-    /// Runs a statement that changes something, once at most. Its `RETURNING` says what it did.
-    pub(crate) async fn write(&self, query: Query) -> Result<Vec<PgRow>, sqlx::Error> {
-        self.run(query, Effect::Writes).await
+    /// Runs a statement that changes something, once at most, and tells how many rows it changed.
+    pub(crate) async fn write(&self, query: Query) -> Result<u64, sqlx::Error> {
+        Ok(self.run(query, Effect::Writes).await?.changed)
     }
 
-    async fn run(&self, mut query: Query, effect: Effect) -> Result<Vec<PgRow>, sqlx::Error> {
+    async fn run(&self, mut query: Query, effect: Effect) -> Result<Answer, sqlx::Error> {
         let deadline = Instant::now() + self.timeout;
         let arguments = query.take_arguments().map_err(sqlx::Error::Encode)?;
         let statement = Arc::new(Statement {
@@ -76,9 +76,14 @@ enum Effect {
 
 /// What came of a statement on a connection that may have been broken before.
 enum Attempt {
-    Ended(Result<Vec<PgRow>, sqlx::Error>),
+    Ended(Result<Answer, sqlx::Error>),
     /// As good as not begun: it may be attempted on another connection.
     NotBegun,
+}
+
+struct Answer {
+    rows: Vec<PgRow>,
+    changed: u64,
 }
 
 impl Statement {
@@ -87,28 +92,38 @@ impl Statement {
         mut connection: PoolConnection<Postgres>,
         deadline: Instant,
     ) -> Attempt {
-        match timeout_at(deadline, self.execute(&mut connection)).await {
-            Ok(attempt) => attempt,
-            Err(_) => {
-                // In the pool it would be waited for, perhaps for ever.
-                drop(connection.detach());
-                Attempt::Ended(Err(sqlx::Error::PoolTimedOut))
-            }
+        let attempt = match self.effect {
+            Effect::Reads => timeout_at(deadline, self.read(&mut connection)).await,
+            Effect::Writes => timeout_at(deadline, self.write(&mut connection)).await,
+        };
+        attempt.unwrap_or_else(|_| {
+            // In the pool it would be waited for, perhaps for ever.
+            drop(connection.detach());
+            Attempt::Ended(Err(sqlx::Error::PoolTimedOut))
+        })
+    }
+
+    async fn read(&self, connection: &mut PgConnection) -> Attempt {
+        match self.query().fetch_all(connection).await {
+            Err(error) if is_disconnected(&error) => Attempt::NotBegun,
+            rows => Attempt::Ended(rows.map(|rows| Answer { rows, changed: 0 })),
         }
     }
 
-    async fn execute(&self, connection: &mut PgConnection) -> Attempt {
-        // Nobody knows whether a change was made if its answer is lost: so that a connection which
-        // was broken before is not one of these cases, it is found out first, at a round trip.
-        if matches!(self.effect, Effect::Writes) && connection.ping().await.is_err() {
+    async fn write(&self, connection: &mut PgConnection) -> Attempt {
+        // If the answer to a change is lost, nobody knows whether it was made. A connection that
+        // was broken before must not be such a case, so it is tried first, at a round trip.
+        if connection.ping().await.is_err() {
             return Attempt::NotBegun;
         }
-        let answer = sqlx::query_with(self.sql.clone(), self.arguments.clone())
-            .fetch_all(connection)
-            .await;
-        match (&self.effect, answer) {
-            (Effect::Reads, Err(error)) if is_disconnected(&error) => Attempt::NotBegun,
-            (_, answer) => Attempt::Ended(answer),
-        }
+        let done = self.query().execute(connection).await;
+        Attempt::Ended(done.map(|done| Answer {
+            rows: Vec::new(),
+            changed: done.rows_affected(),
+        }))
+    }
+
+    fn query(&self) -> Query {
+        sqlx::query_with(self.sql.clone(), self.arguments.clone())
     }
 }

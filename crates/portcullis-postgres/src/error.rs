@@ -17,17 +17,14 @@ pub(crate) fn from_driver(error: sqlx::Error) -> Error {
         ),
         (_, Some("3F000" | "42501" | "42703" | "42P01")) => (
             ErrorKind::Unavailable,
-            "the user database lacks a table or the right to use it; was it migrated?",
+            "the database lacks a table or the right to use it; was it migrated?",
         ),
         (_, Some(code)) if code.starts_with("XX") => UNREADABLE,
         (_, Some(code)) if may_pass(code) => NO_ANSWER,
         (E::ColumnDecode { .. } | E::Decode(_), _) => UNREADABLE,
         (E::Io(_) | E::PoolClosed | E::PoolTimedOut | E::Protocol(_) | E::Tls(_), _)
         | (E::WorkerCrashed, _) => NO_ANSWER,
-        _ => (
-            ErrorKind::Internal,
-            "the user database refuses the statement",
-        ),
+        _ => (ErrorKind::Internal, "the database refuses the statement"),
     };
     with_source(Error::new(kind, message), error)
 }
@@ -102,11 +99,6 @@ impl fmt::Display for ServerError {
 
 impl StdError for ServerError {}
 
-const NO_ANSWER: (ErrorKind, &str) = (
-    ErrorKind::Unavailable,
-    "the user database cannot be used now",
-);
-const UNREADABLE: (ErrorKind, &str) = (
-    ErrorKind::Corrupt,
-    "the user database holds what cannot be read",
-);
+const NO_ANSWER: (ErrorKind, &str) = (ErrorKind::Unavailable, "the database cannot be used now");
+const UNREADABLE: (ErrorKind, &str) =
+    (ErrorKind::Corrupt, "the database holds what cannot be read");

@@ -1,6 +1,6 @@
 #![doc = include_str!("../README.md")]
 
-mod credentials;
+mod column;
 
 mod database;
 
@@ -15,7 +15,9 @@ mod open;
 mod store;
 pub use store::PostgresStore;
 
-mod timestamp;
+mod tokens;
+
+mod users;
 
 pub use sqlx::PgPool;
 

@@ -16,7 +16,7 @@ use crate::{migration, open};
 #[derive(Clone, Debug)]
 pub struct PostgresStore {
     pub(crate) database: Database,
-    pub(crate) schema: Identifier,
+    schema: Identifier,
 }
 
 impl PostgresStore {
@@ -98,6 +98,11 @@ impl PostgresStore {
     #[must_use]
     pub fn pool(&self) -> &PgPool {
         &self.database.pool
+    }
+
+    /// A table in the schema, as it is named in a statement.
+    pub(crate) fn table(&self, name: &str) -> String {
+        format!("{}.{name}", self.schema)
     }
 }
 

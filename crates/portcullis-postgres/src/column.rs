@@ -1,14 +1,35 @@
-//! `timestamptz` as a [`SystemTime`].
+//! Turns values into what a column holds, and back.
 
 use std::time::{Duration, SystemTime};
 
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::types::Oid;
-use sqlx::postgres::{PgArgumentBuffer, PgTypeInfo, PgValueRef};
-use sqlx::{Decode, Encode, Postgres, Type};
+use sqlx::postgres::{PgArgumentBuffer, PgRow, PgTypeInfo, PgValueRef};
+use sqlx::{Decode, Encode, Postgres, Row, Type};
 
-/// A time from 1970 on, to the microsecond. On the wire it is a number of microseconds since 2000.
+/// Texts as their UTF-8 bytes, for a `bytea[]`.
+pub(crate) fn bytes(texts: &[String]) -> Vec<&[u8]> {
+    texts.iter().map(String::as_bytes).collect()
+}
+
+/// The text whose UTF-8 bytes a `bytea` holds.
+pub(crate) fn text(row: &PgRow, column: &str) -> Result<String, sqlx::Error> {
+    utf_8(row.try_get(column)?)
+}
+
+/// The text of a `bytea` that may be NULL.
+pub(crate) fn optional_text(row: &PgRow, column: &str) -> Result<Option<String>, sqlx::Error> {
+    row.try_get::<Option<_>, _>(column)?.map(utf_8).transpose()
+}
+
+/// The texts of a `bytea[]`.
+pub(crate) fn texts(row: &PgRow, column: &str) -> Result<Vec<String>, sqlx::Error> {
+    let texts: Vec<_> = row.try_get(column)?;
+    texts.into_iter().map(utf_8).collect()
+}
+
+/// A time from 1970 on, to the microsecond, for a `timestamptz`.
 pub(crate) struct Timestamp(pub(crate) SystemTime);
 
 impl Type<Postgres> for Timestamp {
@@ -17,6 +38,7 @@ impl Type<Postgres> for Timestamp {
     }
 }
 
+/// On the wire it is a number of microseconds since 2000.
 impl Encode<'_, Postgres> for Timestamp {
     fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
         let since_1970 = self.0.duration_since(SystemTime::UNIX_EPOCH)?;
@@ -34,6 +56,11 @@ impl Decode<'_, Postgres> for Timestamp {
             .map(Self)
             .ok_or_else(|| "a time is out of range".into())
     }
+}
+
+fn utf_8(bytes: Vec<u8>) -> Result<String, sqlx::Error> {
+    // Not with the error of the conversion: it holds the bytes.
+    String::from_utf8(bytes).map_err(|_| sqlx::Error::Decode("a text is not UTF-8".into()))
 }
 
 /// As in `pg_type.dat`.
