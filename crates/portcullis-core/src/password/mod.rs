@@ -14,6 +14,7 @@ mod legacy;
 mod migrating;
 mod policy;
 mod pool;
+mod target_time;
 
 pub use arena::Arena;
 pub use argon2id::{Argon2Limits, Argon2Params, Argon2idHasher};
@@ -25,7 +26,8 @@ pub use legacy::Pbkdf2Scheme;
 pub use legacy::{ScryptLimits, ScryptScheme};
 pub use migrating::{HashScheme, MigratingHasher};
 pub use policy::{PasswordPolicy, PasswordTooShort};
-pub use pool::{HashPool, HashPoolConfig};
+pub use pool::{HashPool, HashPoolConfig, HashPoolMetrics, ThreadPriority};
+pub(crate) use target_time::TargetTime;
 
 /// A way to hash passwords: CPU-bound, synchronous, without I/O.
 ///

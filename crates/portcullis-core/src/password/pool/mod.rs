@@ -1,11 +1,8 @@
 //! Runs password hashing on threads of its own, behind a bounded queue.
 
-use std::collections::VecDeque;
 use std::fmt;
-use std::mem;
 use std::num::NonZeroUsize;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -13,6 +10,11 @@ use super::{Arena, Argon2Params, Argon2idHasher, PasswordHash, PasswordHasher, V
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind};
 use crate::secret::Secret;
+
+mod priority;
+mod queue;
+
+use queue::{Job, Queue, Ran, Turn, overloaded};
 
 /// A pool of hashing threads with one FIFO queue. Clones share it; the last one to be dropped
 /// stops the threads.
@@ -25,9 +27,17 @@ use crate::secret::Secret;
 /// Needs no async runtime: its futures are woken by the threads and may be awaited anywhere.
 #[derive(Clone)]
 pub struct HashPool {
-    shared: Arc<Shared>,
-    // Dropped with the last clone; the threads themselves hold only `shared`.
-    _stop: Option<Arc<StopOnDrop>>,
+    queue: Arc<Queue>,
+    threads: Threads,
+}
+
+/// Who runs the jobs of a pool.
+#[derive(Clone)]
+enum Threads {
+    /// Whoever brings them.
+    Inline,
+    /// Threads, which hold only the queue; they end with the last clone of this.
+    Own { _stop: Arc<StopOnDrop> },
 }
 
 impl HashPool {
@@ -36,22 +46,27 @@ impl HashPool {
     /// # Errors
     /// `Unavailable` if the system gives no thread; those already started are stopped.
     pub fn new(hasher: Arc<dyn PasswordHasher>, config: HashPoolConfig) -> Result<Self, Error> {
-        let threads = config.threads.get();
-        let shared = Arc::new(Shared::new(hasher, config));
-        let stop = Arc::new(StopOnDrop(Arc::clone(&shared)));
+        let (threads, priority) = (config.threads.get(), config.priority);
+        let queue = Arc::new(Queue::new(hasher, config));
+        let stop = Arc::new(StopOnDrop(Arc::clone(&queue)));
         for n in 0..threads {
-            let shared = Arc::clone(&shared);
+            let queue = Arc::clone(&queue);
             thread::Builder::new()
                 .name(format!("portcullis-{n}"))
-                .spawn(move || shared.work())
+                .spawn(move || {
+                    if priority == ThreadPriority::Lowered {
+                        priority::lower();
+                    }
+                    queue.work();
+                })
                 .map_err(|source| {
                     Error::new(ErrorKind::Unavailable, "no thread for password hashing")
                         .with_source(source)
                 })?;
         }
         Ok(Self {
-            shared,
-            _stop: Some(stop),
+            queue,
+            threads: Threads::Own { _stop: stop },
         })
     }
 
@@ -71,8 +86,8 @@ impl HashPool {
     #[must_use]
     pub fn inline(hasher: Arc<dyn PasswordHasher>) -> Self {
         Self {
-            shared: Arc::new(Shared::new(hasher, HashPoolConfig::default())),
-            _stop: None,
+            queue: Arc::new(Queue::new(hasher, HashPoolConfig::default())),
+            threads: Threads::Inline,
         }
     }
 
@@ -81,8 +96,8 @@ impl HashPool {
     /// Cancellation safe: a dropped future that has not begun to hash never does.
     ///
     /// # Errors
-    /// `Overloaded` if refused, `Unavailable` if there is no memory or randomness, `Internal` if
-    /// the hasher panicked.
+    /// `Overloaded` if refused, `Unavailable` if there is no memory or randomness or the pool
+    /// drains, `Internal` if the hasher panicked.
     pub async fn hash(&self, password: Secret) -> Result<PasswordHash, Error> {
         self.run(move |hasher, arena| hasher.hash(password.expose().as_bytes(), arena))
             .await?
@@ -97,6 +112,27 @@ impl HashPool {
     pub async fn verify(&self, password: Secret, hash: PasswordHash) -> Result<Verdict, Error> {
         self.run(move |hasher, arena| hasher.verify(password.expose().as_bytes(), &hash, arena))
             .await?
+    }
+
+    /// Takes no more work and waits until all that was taken is done; for the end of a service.
+    /// From then on every call fails with `Unavailable`.
+    ///
+    /// Cancellation safe: dropped early, the pool drains all the same.
+    pub async fn drain(&self) {
+        // The sender is dropped with the answer, or without one when the pool is gone: done either
+        // way.
+        let _ = self.queue.drain().await;
+    }
+
+    /// Counts what the pool has done so far.
+    #[must_use]
+    pub fn metrics(&self) -> HashPoolMetrics {
+        self.queue.metrics()
+    }
+
+    /// The clock that hashing is measured by.
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        self.queue.clock()
     }
 
     /// Runs `work` on a hashing thread.
@@ -121,20 +157,23 @@ impl HashPool {
     ) -> Result<oneshot::Receiver<Result<T, Error>>, Error> {
         let (sender, receiver) = oneshot::channel();
         let job: Job = Box::new(move |turn| {
-            let Turn::Run(hasher, arena) = turn else {
-                let _ = sender.send(Err(overloaded(Duration::ZERO)));
-                return Ran::No;
-            };
             if sender.is_closed() {
-                return Ran::No;
+                return Ran::Skipped;
             }
-            let _ = sender.send(Ok(work(hasher, arena)));
-            Ran::Yes
+            match turn {
+                Turn::Late => {
+                    let _ = sender.send(Err(overloaded(Duration::ZERO)));
+                    Ran::Refused
+                }
+                Turn::Run(hasher, arena) => {
+                    let _ = sender.send(Ok(work(hasher, arena)));
+                    Ran::Done
+                }
+            }
         });
-        if self._stop.is_some() {
-            self.shared.enqueue(job)?;
-        } else {
-            self.shared.run_inline(job);
+        match self.threads {
+            Threads::Inline => self.queue.run_inline(job),
+            Threads::Own { .. } => self.queue.push(job)?,
         }
         Ok(receiver)
     }
@@ -143,8 +182,7 @@ impl HashPool {
 impl fmt::Debug for HashPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HashPool")
-            .field("hasher", &self.shared.hasher)
-            .field("config", &self.shared.config)
+            .field("queue", &self.queue)
             .finish_non_exhaustive()
     }
 }
@@ -159,6 +197,8 @@ pub struct HashPoolConfig {
     pub queue: usize,
     /// How long a request may wait before it is hashed. Default 3 s.
     pub deadline: Duration,
+    /// Whether the threads give way to others. Default: lowered.
+    pub priority: ThreadPriority,
     /// Measures waiting and hashing.
     pub clock: Arc<dyn Clock>,
 }
@@ -169,169 +209,50 @@ impl Default for HashPoolConfig {
             threads: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             queue: 1_000,
             deadline: Duration::from_secs(3),
+            priority: ThreadPriority::default(),
             clock: Arc::new(SystemClock),
         }
     }
 }
 
-type Job = Box<dyn FnOnce(Turn<'_>) -> Ran + Send>;
-
-/// What a job is told when it leaves the queue.
-enum Turn<'a> {
-    Late,
-    Run(&'a dyn PasswordHasher, &'a mut Arena),
+/// How hashing threads compete with the other threads of the machine.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum ThreadPriority {
+    /// They give way to threads that serve requests, which so stay quick while all processors hash.
+    /// On Linux by nice value 10; elsewhere as [`Self::Normal`].
+    #[default]
+    Lowered,
+    /// As every other thread.
+    Normal,
 }
 
-/// Whether a job did the work, so that its time counts.
-#[derive(PartialEq)]
-enum Ran {
-    No,
-    Yes,
+/// What a [`HashPool`] has done since it was made, and what it has before it.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct HashPoolMetrics {
+    /// Requests that wait now.
+    pub queued: usize,
+    /// Requests that are hashed now.
+    pub running: usize,
+    /// Requests that were hashed.
+    pub done: u64,
+    /// Requests that were refused: the queue was full, or the wait too long.
+    pub refused: u64,
+    /// Requests that were not hashed, since their caller had gone.
+    pub skipped: u64,
+    /// How long all requests that were hashed waited before, together.
+    pub waited: Duration,
+    /// How long hashing them took, together.
+    pub served: Duration,
 }
 
-struct Shared {
-    hasher: Arc<dyn PasswordHasher>,
-    config: HashPoolConfig,
-    state: Mutex<State>,
-    // Signalled when a job is queued or the pool stops.
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct State {
-    // Each with the monotonic time it was queued at.
-    jobs: VecDeque<(Duration, Job)>,
-    running: usize,
-    stopped: bool,
-    mean_service: Duration,
-    // Of an inline pool; a thread's arena lives on its stack.
-    inline_arena: Arena,
-}
-
-impl Shared {
-    fn new(hasher: Arc<dyn PasswordHasher>, config: HashPoolConfig) -> Self {
-        Self {
-            hasher,
-            config,
-            state: Mutex::default(),
-            changed: Condvar::new(),
-        }
-    }
-
-    // Jobs run outside the lock (but for an inline pool's, whose panics are caught), so what a
-    // poisoned lock guards is whole.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn enqueue(&self, job: Job) -> Result<(), Error> {
-        let now = self.config.clock.monotonic();
-        let mut state = self.lock();
-        let wait = state.estimated_wait(self.config.threads.get());
-        if state.jobs.len() >= self.config.queue || wait > self.config.deadline {
-            return Err(overloaded(wait));
-        }
-        state.jobs.push_back((now, job));
-        drop(state);
-        self.changed.notify_one();
-        Ok(())
-    }
-
-    fn work(&self) {
-        let mut arena = Arena::new();
-        while let Some((queued_at, job)) = self.next_job() {
-            let started = self.config.clock.monotonic();
-            let late = started.saturating_sub(queued_at) > self.config.deadline;
-            let ran = self.run(job, late, &mut arena);
-            let service = self.config.clock.monotonic().saturating_sub(started);
-            let mut state = self.lock();
-            state.running -= 1;
-            if ran == Ran::Yes {
-                state.record(service);
-            }
-        }
-    }
-
-    fn next_job(&self) -> Option<(Duration, Job)> {
-        let mut state = self.lock();
-        loop {
-            if state.stopped {
-                return None;
-            }
-            if let Some(job) = state.jobs.pop_front() {
-                state.running += 1;
-                return Some(job);
-            }
-            state = self
-                .changed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    fn run_inline(&self, job: Job) {
-        let mut state = self.lock();
-        self.run(job, false, &mut state.inline_arena);
-    }
-
-    /// A hasher that panics answers `Internal` (its sender is dropped) and costs no thread.
-    fn run(&self, job: Job, late: bool, arena: &mut Arena) -> Ran {
-        let turn = if late {
-            Turn::Late
-        } else {
-            Turn::Run(self.hasher.as_ref(), arena)
-        };
-        catch_unwind(AssertUnwindSafe(|| job(turn))).unwrap_or_else(|_| {
-            tracing::error!("a password hasher panicked");
-            Ran::No
-        })
-    }
-}
-
-impl State {
-    fn estimated_wait(&self, threads: usize) -> Duration {
-        if self.running < threads {
-            return Duration::ZERO;
-        }
-        // In half services: a running one has on average half of its time before it.
-        let halves = saturating_u32(self.jobs.len() * 2 + self.running);
-        self.mean_service.saturating_mul(halves) / saturating_u32(threads * 2)
-    }
-
-    /// Moves the mean by an eighth of the difference, as TCP does for round trips (RFC 6298 §2).
-    fn record(&mut self, service: Duration) {
-        self.mean_service = if self.mean_service.is_zero() {
-            service
-        } else {
-            self.mean_service.saturating_mul(7).saturating_add(service) / 8
-        };
-    }
-}
-
-struct StopOnDrop(Arc<Shared>);
+struct StopOnDrop(Arc<Queue>);
 
 impl Drop for StopOnDrop {
     fn drop(&mut self) {
-        let mut state = self.0.lock();
-        state.stopped = true;
-        // A call borrows a pool until it is answered, so nobody waits for these any more.
-        let jobs = mem::take(&mut state.jobs);
-        drop(state);
-        self.0.changed.notify_all();
-        drop(jobs);
+        self.0.stop();
     }
-}
-
-fn overloaded(wait: Duration) -> Error {
-    Error::new(
-        ErrorKind::Overloaded,
-        "too many logins are waiting to be hashed",
-    )
-    .with_retry_after(wait.max(Duration::from_secs(1)))
-}
-
-fn saturating_u32(n: usize) -> u32 {
-    u32::try_from(n).unwrap_or(u32::MAX)
 }
 
 fn gone() -> Error {
