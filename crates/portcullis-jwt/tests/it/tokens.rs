@@ -156,7 +156,9 @@ async fn the_public_key_alone_verifies() {
 #[tokio::test]
 async fn the_lifetime_is_what_expires_in_and_exp_say() {
     let issuer = issuer(hs256())
-        .with_clock(Arc::new(ManualClock::new(at(IAT) + Duration::from_millis(999))))
+        .with_clock(Arc::new(ManualClock::new(
+            at(IAT) + Duration::from_millis(999),
+        )))
         .with_lifetime(Duration::from_millis(60_999))
         .unwrap();
     let subject = UserId::new("alice");
