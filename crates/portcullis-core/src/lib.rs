@@ -23,7 +23,10 @@ mod guard;
 pub use guard::{Bearer, BearerGuard, BearerRefusal, bearer_token};
 
 mod memory;
-pub use memory::MemoryStore;
+pub use memory::{MemoryStore, MemoryTokenStore};
+
+mod opaque;
+pub use opaque::{OpaqueIssuer, OpaqueVerifier};
 
 pub mod openapi;
 
@@ -59,6 +62,9 @@ pub use store::{Credential, CredentialStore, UserId, UserStatus, Username};
 
 mod token;
 pub use token::{Claims, TokenIssuer, TokenRequest, TokenResponse, TokenVerifier};
+
+mod token_store;
+pub use token_store::{TokenHash, TokenStore};
 
 mod validation;
 pub use validation::{ValidationError, ValidationErrorKind, ValidationErrors};

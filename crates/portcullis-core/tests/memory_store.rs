@@ -1,5 +1,13 @@
-//! The memory store keeps the promises of its trait.
+//! The memory stores keep the promises of their traits.
 
-use portcullis_core::MemoryStore;
+mod users {
+    use portcullis_core::MemoryStore;
 
-portcullis_testkit::credential_store_suite!(async { MemoryStore::new() });
+    portcullis_testkit::credential_store_suite!(async { MemoryStore::new() });
+}
+
+mod tokens {
+    use portcullis_core::MemoryTokenStore;
+
+    portcullis_testkit::token_store_suite!(async { MemoryTokenStore::new() });
+}

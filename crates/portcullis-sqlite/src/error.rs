@@ -23,7 +23,7 @@ pub(crate) fn from_driver(error: sqlx::Error) -> Error {
             Some(CORRUPT | NOT_A_DATABASE) => UNREADABLE,
             _ => (
                 ErrorKind::Internal,
-                "the user database refuses the statement; was it migrated?",
+                "the database refuses the statement; was it migrated?",
             ),
         },
     };
@@ -51,14 +51,9 @@ fn primary_code(error: &sqlx::Error) -> Option<u32> {
     Some(extended & 0xff)
 }
 
-const NO_ANSWER: (ErrorKind, &str) = (
-    ErrorKind::Unavailable,
-    "the user database cannot be used now",
-);
-const UNREADABLE: (ErrorKind, &str) = (
-    ErrorKind::Corrupt,
-    "the user database holds what cannot be read",
-);
+const NO_ANSWER: (ErrorKind, &str) = (ErrorKind::Unavailable, "the database cannot be used now");
+const UNREADABLE: (ErrorKind, &str) =
+    (ErrorKind::Corrupt, "the database holds what cannot be read");
 
 // https://www.sqlite.org/rescode.html#primary_result_code_list
 const PERMISSION: u32 = 3;

@@ -1,13 +1,20 @@
 #![doc = include_str!("../README.md")]
 
+mod column;
+
 mod error;
 
 mod migration;
 
 mod open;
+pub use open::database_path;
 
 mod store;
 pub use store::SqliteStore;
+
+mod tokens;
+
+mod users;
 
 pub use sqlx::SqlitePool;
 

@@ -60,4 +60,7 @@ pub(crate) async fn run(pool: &SqlitePool) -> Result<(), Error> {
 }
 
 /// What has been released is never edited: databases have run it already.
-const MIGRATIONS: [(i64, &str); 1] = [(1, include_str!("../migrations/0001_users.sql"))];
+const MIGRATIONS: [(i64, &str); 2] = [
+    (1, include_str!("../migrations/0001_users.sql")),
+    (2, include_str!("../migrations/0002_tokens.sql")),
+];

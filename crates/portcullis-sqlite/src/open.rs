@@ -24,6 +24,24 @@ pub(crate) async fn open(url: &str) -> Result<SqlitePool, Error> {
         .map_err(|error| cannot_open(path, error))
 }
 
+/// The file that a URL names, as [`SqliteStore::open`](crate::SqliteStore::open) reads it; `None`
+/// for a database in memory. For files that belong beside it.
+///
+/// ```
+/// use std::path::Path;
+///
+/// let path = portcullis_sqlite::database_path("sqlite:///srv/my%20users.db?mode=rw")?;
+/// assert_eq!(path.as_deref(), Some(Path::new("/srv/my users.db")));
+/// assert_eq!(portcullis_sqlite::database_path("sqlite::memory:")?, None);
+/// # Ok::<(), portcullis_core::Error>(())
+/// ```
+///
+/// # Errors
+/// `InvalidConfig` if `open` would refuse the URL for what it says.
+pub fn database_path(url: &str) -> Result<Option<PathBuf>, Error> {
+    Ok(DatabaseUrl::parse(url)?.path)
+}
+
 struct DatabaseUrl {
     /// `None` for a database in memory.
     path: Option<PathBuf>,

@@ -1,42 +1,55 @@
-//! The SQLite store keeps the promises of its trait.
+//! The SQLite store keeps the promises of its traits.
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use portcullis_core::{Credential, CredentialStore, ErrorKind, PasswordHash, UserId, Username};
+use portcullis_core::{
+    Claims, Credential, CredentialStore, ErrorKind, PasswordHash, TokenHash, TokenStore, UserId,
+    Username,
+};
 use portcullis_sqlite::{SqlitePool, SqliteStore};
-use portcullis_testkit::{Outcome, Subject, check, credential_store};
+use portcullis_testkit::{Outcome, Subject, check, credential_store, token_store};
 use sqlx::sqlite::SqliteConnectOptions;
 use tempfile::TempDir;
 
-mod in_a_file {
-    portcullis_testkit::credential_store_suite!(super::handles(1));
+mod users_in_a_file {
+    portcullis_testkit::credential_store_suite!(super::users(1));
 }
 
-mod in_a_file_of_two_processes {
-    portcullis_testkit::credential_store_suite!(super::handles(2));
+mod users_in_a_file_of_two_processes {
+    portcullis_testkit::credential_store_suite!(super::users(2));
 }
 
-mod in_memory {
-    use portcullis_sqlite::SqliteStore;
+mod users_in_memory {
+    portcullis_testkit::credential_store_suite!(super::in_memory());
+}
 
-    portcullis_testkit::credential_store_suite!(async {
-        SqliteStore::open("sqlite::memory:").await.unwrap()
-    });
+mod tokens_in_a_file {
+    portcullis_testkit::token_store_suite!(super::tokens(1));
+}
+
+mod tokens_in_a_file_of_two_processes {
+    portcullis_testkit::token_store_suite!(super::tokens(2));
+}
+
+mod tokens_in_memory {
+    portcullis_testkit::token_store_suite!(super::in_memory());
 }
 
 #[test]
 fn a_closed_pool_is_unavailable() -> Outcome {
+    let closed = async || {
+        let store = in_memory().await;
+        store.pool().close().await;
+        store
+    };
     check(
-        async {
-            let store = SqliteStore::open("sqlite::memory:").await.unwrap();
-            store.pool().close().await;
-            store
-        },
+        closed(),
         credential_store::an_unreachable_store_is_unavailable,
-    )
+    )?;
+    check(closed(), token_store::an_unreachable_store_is_unavailable)
 }
 
 #[test]
@@ -52,16 +65,33 @@ fn a_row_that_makes_no_sense_is_corrupt() -> Outcome {
         let alice = Credential::new(UserId::new("1"), Username::new("alice"));
         check(
             async {
-                let store = SqliteStore::open("sqlite::memory:").await.unwrap();
+                let store = in_memory().await;
                 store.create(&alice).await.unwrap();
-                let sql = format!("UPDATE portcullis_users SET {nonsense}");
-                sqlx::raw_sql(sqlx::AssertSqlSafe(sql))
-                    .execute(store.pool())
-                    .await
-                    .unwrap();
+                run(&store, format!("UPDATE portcullis_users SET {nonsense}")).await;
                 store
             },
             async |subject| credential_store::an_unreadable_user_is_corrupt(subject, &alice).await,
+        )?;
+    }
+    for nonsense in [
+        "iss = CAST(x'ff' AS TEXT)",
+        "sub = CAST(x'ff' AS TEXT)",
+        "aud = 'api'",
+        "exp = -1",
+        "iat = -1",
+        "jti = CAST(x'ff' AS TEXT)",
+        "client_id = CAST(x'ff' AS TEXT)",
+        "scopes = 'read write'",
+    ] {
+        let hash = TokenHash::of("token");
+        check(
+            async {
+                let store = in_memory().await;
+                store.insert(&hash, &claims()).await.unwrap();
+                run(&store, format!("UPDATE portcullis_tokens SET {nonsense}")).await;
+                store
+            },
+            async |subject| token_store::an_unreadable_token_is_corrupt(subject, &hash).await,
         )?;
     }
     Ok(())
@@ -80,7 +110,8 @@ async fn a_locked_database_is_unavailable_until_it_is_free() {
     let lock = other.pool().begin_with("BEGIN IMMEDIATE").await.unwrap();
     let refused = store.create(&alice).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Unavailable);
-    assert_eq!(store.find(&alice.username).await.unwrap(), None);
+    let found = CredentialStore::find(&store, &alice.username).await;
+    assert_eq!(found.unwrap(), None);
 
     lock.rollback().await.unwrap();
     store.create(&alice).await.unwrap();
@@ -88,7 +119,7 @@ async fn a_locked_database_is_unavailable_until_it_is_free() {
 
 #[tokio::test]
 async fn an_exhausted_pool_is_unavailable() -> Outcome {
-    let store = SqliteStore::open("sqlite::memory:").await.unwrap();
+    let store = in_memory().await;
     let connection = store.pool().acquire().await.unwrap();
     // Time now jumps to the end of each wait.
     tokio::time::pause();
@@ -98,7 +129,7 @@ async fn an_exhausted_pool_is_unavailable() -> Outcome {
 
 #[tokio::test]
 async fn errors_do_not_show_what_is_stored() {
-    let store = SqliteStore::open("sqlite::memory:").await.unwrap();
+    let store = in_memory().await;
     let alice = Credential::new(UserId::new("1"), Username::new("alice"))
         .with_password_hash(PasswordHash::new("$secret$"));
     store.create(&alice).await.unwrap();
@@ -110,15 +141,43 @@ async fn errors_do_not_show_what_is_stored() {
     assert!(!format!("{taken:?}").contains("$secret$"));
 }
 
+async fn users(pools: usize) -> Subject<dyn CredentialStore> {
+    in_a_file::<dyn CredentialStore>(pools, |store| Arc::new(store)).await
+}
+
+async fn tokens(pools: usize) -> Subject<dyn TokenStore> {
+    in_a_file::<dyn TokenStore>(pools, |store| Arc::new(store)).await
+}
+
 /// A store in a new file, through several pools: SQLite tells them from processes by nothing.
-async fn handles(pools: usize) -> Subject<dyn CredentialStore> {
+async fn in_a_file<T: ?Sized>(pools: usize, handle: fn(SqliteStore) -> Arc<T>) -> Subject<T> {
     let directory = tempfile::tempdir().unwrap();
     let url = url(&directory);
-    let mut subject = Subject::from(SqliteStore::open(&url).await.unwrap());
+    let mut subject = Subject::of(handle(SqliteStore::open(&url).await.unwrap()));
     for _ in 1..pools {
-        subject = subject.also(Arc::new(SqliteStore::open(&url).await.unwrap()));
+        subject = subject.also(handle(SqliteStore::open(&url).await.unwrap()));
     }
     subject.keeping(directory)
+}
+
+async fn in_memory() -> SqliteStore {
+    SqliteStore::open("sqlite::memory:").await.unwrap()
+}
+
+async fn run(store: &SqliteStore, sql: String) {
+    let sql = sqlx::raw_sql(sqlx::AssertSqlSafe(sql));
+    sql.execute(store.pool()).await.unwrap();
+}
+
+fn claims() -> Claims {
+    Claims::new(
+        "iss".to_owned(),
+        UserId::new("1"),
+        vec!["aud".to_owned()],
+        SystemTime::UNIX_EPOCH,
+        SystemTime::UNIX_EPOCH,
+        "jti".to_owned(),
+    )
 }
 
 fn url(directory: &TempDir) -> String {

@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use portcullis_core::{Credential, CredentialStore, ErrorKind, UserId, Username};
+use portcullis_core::{Credential, CredentialStore, ErrorKind, TokenStore, UserId, Username};
 use portcullis_sqlite::{SqlitePool, SqliteStore};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 
@@ -36,8 +36,8 @@ async fn a_database_keeps_its_users_when_it_is_opened_again() {
         .await
         .unwrap();
     store.migrate().await.unwrap();
-    let found = store.find(&alice().username).await.unwrap();
-    assert_eq!(found, Some(alice()));
+    let found = CredentialStore::find(&store, &alice().username).await;
+    assert_eq!(found.unwrap(), Some(alice()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -194,8 +194,12 @@ async fn an_application_database_is_not_touched_beyond_its_own_tables() {
 
     let store = SqliteStore::new(pool.clone());
     assert_eq!(
-        store.find(&alice().username).await.unwrap_err().to_string(),
-        "internal: the user database refuses the statement; was it migrated?"
+        store
+            .find_by_id(&alice().user_id)
+            .await
+            .unwrap_err()
+            .to_string(),
+        "internal: the database refuses the statement; was it migrated?"
     );
     store.migrate().await.unwrap();
     store.migrate().await.unwrap();
@@ -211,6 +215,7 @@ async fn an_application_database_is_not_touched_beyond_its_own_tables() {
         [
             "_sqlx_migrations",
             "portcullis_migrations",
+            "portcullis_tokens",
             "portcullis_users",
             "users"
         ]
@@ -221,6 +226,25 @@ async fn an_application_database_is_not_touched_beyond_its_own_tables() {
             .await
             .unwrap();
     assert_eq!(theirs, (7, 3));
+}
+
+#[tokio::test]
+async fn a_database_of_the_first_version_is_brought_up_to_date() {
+    let pool = in_memory().await;
+    run(&pool, include_str!("../migrations/0001_users.sql")).await;
+    run(
+        &pool,
+        "CREATE TABLE portcullis_migrations (version INTEGER PRIMARY KEY) STRICT",
+    )
+    .await;
+    run(&pool, "INSERT INTO portcullis_migrations VALUES (1)").await;
+    let store = SqliteStore::new(pool);
+    store.create(&alice()).await.unwrap();
+
+    store.migrate().await.unwrap();
+    assert_eq!(store.revoke_all(&alice().user_id).await.unwrap(), 0);
+    let found = CredentialStore::find(&store, &alice().username).await;
+    assert_eq!(found.unwrap(), Some(alice()));
 }
 
 #[tokio::test]
@@ -257,8 +281,8 @@ async fn a_database_that_cannot_be_written_any_more_is_unavailable() {
     let read_only = SqliteStore::new(SqlitePool::connect_with(options).await.unwrap());
 
     store.create(&alice()).await.unwrap();
-    let found = read_only.find(&alice().username).await.unwrap();
-    assert_eq!(found, Some(alice()));
+    let found = CredentialStore::find(&read_only, &alice().username).await;
+    assert_eq!(found.unwrap(), Some(alice()));
     let error = read_only.delete(&alice().user_id).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
 }

@@ -10,8 +10,12 @@ pub use fake_hasher::{FakeHasher, HashWork};
 mod manual_clock;
 pub use manual_clock::ManualClock;
 
+mod property;
+
 mod seeded_random;
 pub use seeded_random::SeededRandom;
 
 mod suite;
 pub use suite::{Outcome, Subject, Violation, check};
+
+pub mod token_store;

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use portcullis_core::{CredentialStore, Error};
+use portcullis_core::{CredentialStore, Error, TokenStore};
 use tokio::runtime::Builder;
 
 /// What checking a property tells: nothing, or how it was violated.
@@ -86,6 +86,12 @@ impl<T: ?Sized> Subject<T> {
 }
 
 impl<S: CredentialStore> From<S> for Subject<dyn CredentialStore> {
+    fn from(store: S) -> Self {
+        Self::of(Arc::new(store))
+    }
+}
+
+impl<S: TokenStore> From<S> for Subject<dyn TokenStore> {
     fn from(store: S) -> Self {
         Self::of(Arc::new(store))
     }

@@ -4,14 +4,11 @@
 //! through. A backend may still be at work on a call that was abandoned, so what is seen right
 //! after it may be either state, and making the same call again must lead to the second.
 
-use std::future::poll_fn;
-use std::pin::pin;
-use std::task::Poll;
-
 use portcullis_core::{Credential, CredentialStore, ErrorKind, PasswordHash};
 
-use super::{alice, at, equal, is_absent, is_stored, user};
-use crate::suite::{Outcome, Subject, Violation};
+use super::{alice, is_absent, is_stored, user};
+use crate::property::{Call, MOST_POLLS, abandon, at, equal, is_one_of};
+use crate::suite::{Outcome, Subject};
 
 /// An abandoned `create` leaves the whole user or none.
 ///
@@ -117,36 +114,6 @@ pub async fn an_abandoned_delete_is_whole_or_nothing(
     Ok(())
 }
 
-#[derive(PartialEq)]
-enum Call {
-    Abandoned,
-    Finished,
-}
-
-/// Drops `call` if it is not finished after so many polls.
-async fn abandon<F: Future>(polls: usize, call: F) -> Call {
-    let mut call = pin!(call);
-    let mut polled = 0;
-    poll_fn(|context| {
-        polled += 1;
-        match call.as_mut().poll(context) {
-            Poll::Ready(_) => Poll::Ready(Call::Finished),
-            Poll::Pending if polled >= polls => Poll::Ready(Call::Abandoned),
-            Poll::Pending => Poll::Pending,
-        }
-    })
-    .await
-}
-
-fn is_one_of(found: Option<&Credential>, expected: [Option<&Credential>; 2]) -> Outcome {
-    if expected.contains(&found) {
-        return Ok(());
-    }
-    Err(Violation::new(format!(
-        "after an abandoned call there is {found:?}, not one of {expected:?}"
-    )))
-}
-
 fn like_alice(number: usize) -> Credential {
     let mut user = user(&number.to_string());
     let alice = alice();
@@ -155,6 +122,3 @@ fn like_alice(number: usize) -> Credential {
     user.tokens_valid_from = alice.tokens_valid_from;
     user
 }
-
-// No call takes nearly so many; one that is never ready does not hold up the suite.
-const MOST_POLLS: usize = 100;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use portcullis_core::{Credential, CredentialStore, PasswordHash, UserStatus};
 
-use super::{RIVALS, alice, at, equal, is_stored, race, user};
+use super::{alice, is_stored, user};
+use crate::property::{RIVALS, at, equal, race};
 use crate::suite::{Outcome, Subject};
 
 /// `replace_hash` swaps the hash it expects, byte for byte, and touches nothing else.

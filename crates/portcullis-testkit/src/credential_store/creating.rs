@@ -4,7 +4,8 @@ use portcullis_core::{
     Credential, CredentialStore, Error, ErrorKind, PasswordHash, UserId, UserStatus, Username,
 };
 
-use super::{alice, at, equal, is_absent, is_stored, race, user};
+use super::{alice, is_absent, is_stored, user};
+use crate::property::{at, equal, race};
 use crate::suite::{Outcome, Subject, Violation};
 
 /// A user who does not exist is found by nothing, and changed by nothing.

@@ -2,7 +2,8 @@
 
 use portcullis_core::CredentialStore;
 
-use super::{alice, equal, is_absent, is_stored, race, user};
+use super::{alice, is_absent, is_stored, user};
+use crate::property::{equal, race};
 use crate::suite::{Outcome, Subject};
 
 /// The second `delete` of a user finds nobody, and is no error.

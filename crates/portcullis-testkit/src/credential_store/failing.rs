@@ -1,11 +1,11 @@
 //! Not knowing never looks like knowing. These need a store that was broken on purpose.
 
-use std::fmt::Debug;
+use portcullis_core::ErrorKind::{Corrupt, Unavailable};
+use portcullis_core::{Credential, CredentialStore, PasswordHash, UserStatus};
 
-use portcullis_core::{Credential, CredentialStore, Error, ErrorKind, PasswordHash, UserStatus};
-
-use super::{alice, at};
-use crate::suite::{Outcome, Subject, Violation};
+use super::alice;
+use crate::property::{at, fails};
+use crate::suite::{Outcome, Subject};
 
 /// Every method of a store that cannot be reached fails with `Unavailable`.
 ///
@@ -19,17 +19,17 @@ pub async fn an_unreachable_store_is_unavailable(
     let (alice, hash) = (alice(), PasswordHash::new("$old$"));
     let store = subject.handle();
     let id = &alice.user_id;
-    fails("find", &store.find(&alice.username).await, UNAVAILABLE)?;
-    fails("find_by_id", &store.find_by_id(id).await, UNAVAILABLE)?;
-    fails("list", &store.list(None, 10).await, UNAVAILABLE)?;
-    fails("create", &store.create(&alice).await, UNAVAILABLE)?;
+    fails("find", &store.find(&alice.username).await, Unavailable)?;
+    fails("find_by_id", &store.find_by_id(id).await, Unavailable)?;
+    fails("list", &store.list(None, 10).await, Unavailable)?;
+    fails("create", &store.create(&alice).await, Unavailable)?;
     let swapped = store.replace_hash(id, &hash, &hash).await;
-    fails("replace_hash", &swapped, UNAVAILABLE)?;
+    fails("replace_hash", &swapped, Unavailable)?;
     let set = store.set_password(id, &hash, at(1, 0)).await;
-    fails("set_password", &set, UNAVAILABLE)?;
+    fails("set_password", &set, Unavailable)?;
     let set = store.set_status(id, UserStatus::Enabled).await;
-    fails("set_status", &set, UNAVAILABLE)?;
-    fails("delete", &store.delete(id).await, UNAVAILABLE)
+    fails("set_status", &set, Unavailable)?;
+    fails("delete", &store.delete(id).await, Unavailable)
 }
 
 /// A user whose row makes no sense is `Corrupt`, not absent.
@@ -54,23 +54,11 @@ pub async fn an_unreadable_user_is_corrupt(
     user: &Credential,
 ) -> Outcome {
     let store = subject.handle();
-    fails("find", &store.find(&user.username).await, CORRUPT)?;
+    fails("find", &store.find(&user.username).await, Corrupt)?;
     fails(
         "find_by_id",
         &store.find_by_id(&user.user_id).await,
-        CORRUPT,
+        Corrupt,
     )?;
-    fails("list", &store.list(None, 10).await, CORRUPT)
+    fails("list", &store.list(None, 10).await, Corrupt)
 }
-
-fn fails<T: Debug>(method: &str, answer: &Result<T, Error>, kind: ErrorKind) -> Outcome {
-    match answer {
-        Err(error) if error.kind() == kind => Ok(()),
-        answer => Err(Violation::new(format!(
-            "{method} gives {answer:?}, not {kind:?}"
-        ))),
-    }
-}
-
-const CORRUPT: ErrorKind = ErrorKind::Corrupt;
-const UNAVAILABLE: ErrorKind = ErrorKind::Unavailable;

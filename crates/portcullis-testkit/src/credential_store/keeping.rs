@@ -1,10 +1,9 @@
 //! Text and time come back as they went in.
 
-use std::iter;
-
 use portcullis_core::{Credential, CredentialStore, PasswordHash, UserId, UserStatus, Username};
 
-use super::{at, equal, is_absent, is_stored, user};
+use super::{is_absent, is_stored, user};
+use crate::property::{END_OF_9999, at, equal, texts};
 use crate::suite::{Outcome, Subject};
 
 /// Usernames that look alike are different users, whatever they are made of.
@@ -100,67 +99,6 @@ pub async fn tokens_valid_from_is_kept_to_the_microsecond(
     Ok(())
 }
 
-/// Texts that a store might confuse with one another, cut short or reject.
-pub(super) fn texts() -> Vec<String> {
-    [
-        "",
-        " ",
-        "\0",
-        // Case, space, and what a line or a C string ends with.
-        "alice",
-        "Alice",
-        "ALICE",
-        " alice",
-        "alice ",
-        "alice\t",
-        "alice\r\n",
-        "alice\0",
-        "alice\0bob",
-        // Patterns, quotes and escapes.
-        "%",
-        "_lice",
-        "a%",
-        "a*",
-        "a\\",
-        "a'b",
-        "a\"b",
-        "a`b",
-        "'; DROP TABLE users; --",
-        "$1",
-        "?1",
-        ":a",
-        // What looks like another type.
-        "NULL",
-        "null",
-        "0",
-        "00",
-        "1",
-        "1.0",
-        "1e0",
-        "0x1",
-        // The same letter composed and decomposed; letters whose upper cases collide.
-        "caf\u{e9}",
-        "cafe\u{301}",
-        "stra\u{df}e",
-        "strasse",
-        "\u{131}",
-        "i",
-        "\u{fb01}",
-        "fi",
-        "\u{212a}",
-        "k",
-        // A byte order mark; then three in byte order, of which UTF-16 sorts the first last.
-        "\u{feff}alice",
-        "\u{fffd}",
-        "\u{1f511}",
-        "\u{10ffff}",
-    ]
-    .into_iter()
-    .map(str::to_owned)
-    .chain(["a", "b"].map(|end| iter::repeat_n("x", 10_239).chain([end]).collect()))
-    .collect()
-}
-
 async fn are_distinct(
     subject: &Subject<dyn CredentialStore>,
     user: impl Fn(usize, String) -> Credential,
@@ -188,6 +126,3 @@ async fn are_distinct(
     }
     Ok(())
 }
-
-/// 9999-12-31T23:59:59Z.
-const END_OF_9999: u64 = 253_402_300_799;

@@ -2,8 +2,8 @@
 
 use portcullis_core::{Credential, CredentialStore, Username};
 
-use super::keeping::texts;
-use super::{equal, user};
+use super::user;
+use crate::property::{equal, texts};
 use crate::suite::{Outcome, Subject, Violation};
 
 /// The pages hold each user exactly once, whole, in byte order of usernames.

@@ -3,14 +3,10 @@
 //! [`credential_store_suite!`](crate::credential_store_suite) makes a test of each. All of them
 //! reach the store as `Arc<dyn CredentialStore>`.
 
-use std::fmt::Debug;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
-
 use portcullis_core::{Credential, CredentialStore, PasswordHash, UserId, UserStatus, Username};
-use tokio::sync::Barrier;
 
-use crate::suite::{Outcome, Subject, Violation};
+use crate::property::{at, equal};
+use crate::suite::{Outcome, Subject};
 
 mod abandoning;
 pub use abandoning::{
@@ -135,10 +131,6 @@ fn user(name: &str) -> Credential {
     Credential::new(UserId::new(format!("id of {name}")), Username::new(name))
 }
 
-fn at(seconds: u64, microseconds: u32) -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::new(seconds, microseconds * 1000)
-}
-
 /// Checks that a user is what both ways to find one return.
 async fn is_stored(subject: &Subject<dyn CredentialStore>, expected: &Credential) -> Outcome {
     let found = subject.handle().find(&expected.username).await?;
@@ -154,42 +146,3 @@ async fn is_absent(subject: &Subject<dyn CredentialStore>, absent: &Credential) 
     let found = subject.handle().find_by_id(&absent.user_id).await?;
     equal("find_by_id", &found, &None)
 }
-
-fn equal<T: Debug + PartialEq>(what: &str, found: &T, expected: &T) -> Outcome {
-    if found == expected {
-        return Ok(());
-    }
-    // Hashes are redacted in both, so that the two may look the same.
-    Err(Violation::new(format!(
-        "{what} gives {found:?}, not {expected:?}"
-    )))
-}
-
-/// Makes one call per rival, all at the same time, and returns what each was answered.
-async fn race<F>(
-    subject: &Subject<dyn CredentialStore>,
-    call: impl Fn(Arc<dyn CredentialStore>, usize) -> F,
-) -> Result<Vec<F::Output>, Violation>
-where
-    F: Future<Output: Send> + Send + 'static,
-{
-    let start = Arc::new(Barrier::new(RIVALS));
-    let rivals: Vec<_> = (0..RIVALS)
-        .map(|rival| {
-            let call = call(subject.handle(), rival);
-            let start = Arc::clone(&start);
-            tokio::spawn(async move {
-                start.wait().await;
-                call.await
-            })
-        })
-        .collect();
-    let mut answers = Vec::new();
-    for rival in rivals {
-        let answer = rival.await;
-        answers.push(answer.map_err(|_| Violation::new("the store panicked"))?);
-    }
-    Ok(answers)
-}
-
-const RIVALS: usize = 32;

@@ -1,4 +1,4 @@
-//! Users in the memory of the process: for tests, demonstrations and services with few fixed users.
+//! Users in memory.
 
 use std::collections::BTreeMap;
 use std::fmt;

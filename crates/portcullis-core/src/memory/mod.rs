@@ -1,0 +1,7 @@
+//! Stores in the memory of the process: for tests, demonstrations and small services.
+
+mod tokens;
+pub use tokens::MemoryTokenStore;
+
+mod users;
+pub use users::MemoryStore;

@@ -1,0 +1,99 @@
+//! The tokens table as a [`TokenStore`].
+
+use std::time::{Duration, SystemTime};
+
+use portcullis_core::{Claims, Error, ErrorKind, TokenHash, TokenStore, UserId, async_trait};
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use crate::column::{cannot_store, json, list};
+use crate::error::from_driver;
+use crate::store::SqliteStore;
+
+/// Every method is one statement, so that it is atomic without a transaction.
+#[async_trait]
+impl TokenStore for SqliteStore {
+    async fn insert(&self, hash: &TokenHash, claims: &Claims) -> Result<(), Error> {
+        let statement = sqlx::query(
+            "INSERT INTO portcullis_tokens \
+             (token_hash, iss, sub, aud, exp, iat, jti, client_id, scopes) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) \
+             ON CONFLICT (token_hash) DO NOTHING",
+        )
+        .bind(hash.as_bytes().as_slice())
+        .bind(claims.iss.as_str())
+        .bind(claims.sub.as_str())
+        .bind(json("aud", &claims.aud)?)
+        .bind(seconds(claims.exp)?)
+        .bind(seconds(claims.iat)?)
+        .bind(claims.jti.as_str())
+        .bind(claims.client_id.as_deref())
+        .bind(json("the scopes", &claims.scopes)?);
+        match self.execute(statement).await? {
+            0 => Err(Error::new(
+                ErrorKind::AlreadyExists,
+                "the hash of the token is taken",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    async fn find(&self, hash: &TokenHash) -> Result<Option<Claims>, Error> {
+        sqlx::query(
+            "SELECT iss, sub, aud, exp, iat, jti, client_id, scopes \
+             FROM portcullis_tokens WHERE token_hash = ?",
+        )
+        .bind(hash.as_bytes().as_slice())
+        .try_map(|row| claims(&row))
+        .fetch_optional(self.pool())
+        .await
+        .map_err(from_driver)
+    }
+
+    async fn revoke(&self, hash: &TokenHash) -> Result<bool, Error> {
+        let statement = sqlx::query("DELETE FROM portcullis_tokens WHERE token_hash = ?")
+            .bind(hash.as_bytes().as_slice());
+        Ok(self.execute(statement).await? > 0)
+    }
+
+    async fn revoke_all(&self, subject: &UserId) -> Result<u64, Error> {
+        let statement =
+            sqlx::query("DELETE FROM portcullis_tokens WHERE sub = ?").bind(subject.as_str());
+        self.execute(statement).await
+    }
+
+    async fn delete_expired(&self, now: SystemTime) -> Result<u64, Error> {
+        let statement =
+            sqlx::query("DELETE FROM portcullis_tokens WHERE exp <= ?").bind(seconds(now)?);
+        self.execute(statement).await
+    }
+}
+
+fn claims(row: &SqliteRow) -> Result<Claims, sqlx::Error> {
+    let mut claims = Claims::new(
+        row.try_get("iss")?,
+        UserId::new(row.try_get::<String, _>("sub")?),
+        list(row, "aud")?,
+        time(row, "iat")?,
+        time(row, "exp")?,
+        row.try_get("jti")?,
+    );
+    claims.client_id = row.try_get("client_id")?;
+    claims.scopes = list(row, "scopes")?;
+    Ok(claims)
+}
+
+/// Whole seconds since 1970; a fraction is dropped.
+fn seconds(time: SystemTime) -> Result<i64, Error> {
+    time.duration_since(SystemTime::UNIX_EPOCH)
+        .ok()
+        .and_then(|since| i64::try_from(since.as_secs()).ok())
+        .ok_or_else(|| cannot_store("the time"))
+}
+
+fn time(row: &SqliteRow, column: &str) -> Result<SystemTime, sqlx::Error> {
+    u64::try_from(row.try_get::<i64, _>(column)?)
+        .ok()
+        .and_then(|since| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(since)))
+        .ok_or_else(|| sqlx::Error::Decode("the time is out of range".into()))
+}

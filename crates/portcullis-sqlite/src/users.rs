@@ -1,0 +1,160 @@
+//! The users table as a [`CredentialStore`].
+
+use std::time::{Duration, SystemTime};
+
+use portcullis_core::{
+    Credential, CredentialStore, Error, PasswordHash, UserId, UserStatus, Username, async_trait,
+};
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use crate::column::{cannot_store, json, list};
+use crate::error::from_driver;
+use crate::store::SqliteStore;
+
+/// Every method is one statement, so that it is atomic without a transaction.
+#[async_trait]
+impl CredentialStore for SqliteStore {
+    async fn find(&self, username: &Username) -> Result<Option<Credential>, Error> {
+        sqlx::query(select!("WHERE username = ?"))
+            .bind(username.as_str())
+            .try_map(|row| credential(&row))
+            .fetch_optional(self.pool())
+            .await
+            .map_err(from_driver)
+    }
+
+    async fn find_by_id(&self, user_id: &UserId) -> Result<Option<Credential>, Error> {
+        sqlx::query(select!("WHERE user_id = ?"))
+            .bind(user_id.as_str())
+            .try_map(|row| credential(&row))
+            .fetch_optional(self.pool())
+            .await
+            .map_err(from_driver)
+    }
+
+    async fn list(&self, after: Option<&Username>, limit: usize) -> Result<Vec<Credential>, Error> {
+        let query = match after {
+            Some(after) => sqlx::query(select!("WHERE username > ? ORDER BY username LIMIT ?"))
+                .bind(after.as_str()),
+            None => sqlx::query(select!("ORDER BY username LIMIT ?")),
+        };
+        query
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .try_map(|row| credential(&row))
+            .fetch_all(self.pool())
+            .await
+            .map_err(from_driver)
+    }
+
+    async fn create(&self, credential: &Credential) -> Result<(), Error> {
+        let statement = sqlx::query(
+            "INSERT INTO portcullis_users \
+             (user_id, username, password_hash, status, scopes, tokens_valid_from) \
+             VALUES (?, ?, ?, ?, ?, ?)",
+        )
+        .bind(credential.user_id.as_str())
+        .bind(credential.username.as_str())
+        .bind(credential.password_hash.as_ref().map(PasswordHash::expose))
+        .bind(status_text(credential.status)?)
+        .bind(json("the scopes", &credential.scopes)?)
+        .bind(microseconds(credential.tokens_valid_from)?);
+        self.execute(statement).await?;
+        Ok(())
+    }
+
+    async fn replace_hash(
+        &self,
+        user_id: &UserId,
+        old: &PasswordHash,
+        new: &PasswordHash,
+    ) -> Result<bool, Error> {
+        let statement = sqlx::query(
+            "UPDATE portcullis_users SET password_hash = ? \
+             WHERE user_id = ? AND password_hash = ?",
+        )
+        .bind(new.expose())
+        .bind(user_id.as_str())
+        .bind(old.expose());
+        Ok(self.execute(statement).await? > 0)
+    }
+
+    async fn set_password(
+        &self,
+        user_id: &UserId,
+        new: &PasswordHash,
+        tokens_valid_from: SystemTime,
+    ) -> Result<bool, Error> {
+        let statement = sqlx::query(
+            "UPDATE portcullis_users SET password_hash = ?, tokens_valid_from = ? \
+             WHERE user_id = ?",
+        )
+        .bind(new.expose())
+        .bind(microseconds(tokens_valid_from)?)
+        .bind(user_id.as_str());
+        Ok(self.execute(statement).await? > 0)
+    }
+
+    async fn set_status(&self, user_id: &UserId, status: UserStatus) -> Result<bool, Error> {
+        let statement = sqlx::query("UPDATE portcullis_users SET status = ? WHERE user_id = ?")
+            .bind(status_text(status)?)
+            .bind(user_id.as_str());
+        Ok(self.execute(statement).await? > 0)
+    }
+
+    async fn delete(&self, user_id: &UserId) -> Result<bool, Error> {
+        let statement =
+            sqlx::query("DELETE FROM portcullis_users WHERE user_id = ?").bind(user_id.as_str());
+        Ok(self.execute(statement).await? > 0)
+    }
+}
+
+/// Every query reads whole users.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT user_id, username, password_hash, status, scopes, tokens_valid_from \
+             FROM portcullis_users ",
+            $rest,
+        )
+    };
+}
+use select;
+
+fn credential(row: &SqliteRow) -> Result<Credential, sqlx::Error> {
+    let user_id: String = row.try_get("user_id")?;
+    let username: String = row.try_get("username")?;
+    let password_hash: Option<String> = row.try_get("password_hash")?;
+
+    let mut credential = Credential::new(UserId::new(user_id), Username::new(username));
+    credential.password_hash = password_hash.map(PasswordHash::new);
+    credential.status = match row.try_get("status")? {
+        DISABLED => UserStatus::Disabled,
+        ENABLED => UserStatus::Enabled,
+        _ => return Err(sqlx::Error::Decode("the status is unknown".into())),
+    };
+    credential.scopes = list(row, "scopes")?;
+    credential.tokens_valid_from = u64::try_from(row.try_get::<i64, _>("tokens_valid_from")?)
+        .ok()
+        .and_then(|since| SystemTime::UNIX_EPOCH.checked_add(Duration::from_micros(since)))
+        .ok_or_else(|| sqlx::Error::Decode("tokens_valid_from is out of range".into()))?;
+    Ok(credential)
+}
+
+fn status_text(status: UserStatus) -> Result<&'static str, Error> {
+    match status {
+        UserStatus::Disabled => Ok(DISABLED),
+        UserStatus::Enabled => Ok(ENABLED),
+        _ => Err(cannot_store("the status")),
+    }
+}
+
+fn microseconds(time: SystemTime) -> Result<i64, Error> {
+    time.duration_since(SystemTime::UNIX_EPOCH)
+        .ok()
+        .and_then(|since| i64::try_from(since.as_micros()).ok())
+        .ok_or_else(|| cannot_store("tokens_valid_from"))
+}
+
+const DISABLED: &str = "disabled";
+const ENABLED: &str = "enabled";
