@@ -38,7 +38,7 @@ pub use password::Pbkdf2Scheme;
 pub use password::{
     Arena, Argon2Limits, Argon2Params, Argon2idHasher, HashPool, HashPoolConfig, HashPoolMetrics,
     HashScheme, MigratingHasher, PasswordHash, PasswordHasher, PasswordPolicy, PasswordTooShort,
-    ThreadPriority, Verdict,
+    ThreadPriority, Verdict, Wiping,
 };
 #[cfg(feature = "scrypt")]
 pub use password::{ScryptLimits, ScryptScheme};

@@ -9,6 +9,7 @@ use crate::error::{Error, ErrorKind};
 
 mod arena;
 mod argon2id;
+mod kernel;
 #[cfg(any(feature = "bcrypt", feature = "pbkdf2", feature = "scrypt"))]
 mod legacy;
 mod migrating;
@@ -16,7 +17,7 @@ mod policy;
 mod pool;
 mod target_time;
 
-pub use arena::Arena;
+pub use arena::{Arena, Wiping};
 pub use argon2id::{Argon2Limits, Argon2Params, Argon2idHasher};
 #[cfg(feature = "bcrypt")]
 pub use legacy::BcryptScheme;
