@@ -135,9 +135,18 @@ fn measure(samples: usize, mut login: impl FnMut(&Username)) -> [Vec<f64>; CLASS
 /// Prints each pair and returns the largest |t|.
 fn report(name: &str, times: &[Vec<f64>; CLASSES.len()]) -> f64 {
     println!(
-        "{name}: |t| of each two classes, {} samples",
+        "{name}: mean and its standard error in microseconds, of {} samples",
         times[0].len()
     );
+    for (class, times) in CLASSES.iter().zip(times) {
+        let (mean, square) = mean_and_square_error(times);
+        println!(
+            "  {class:>15} {:9.2} {:6.2}",
+            mean / 1e3,
+            square.sqrt() / 1e3
+        );
+    }
+    println!("{name}: |t| of each two classes");
     let mut worst = 0.0_f64;
     for (i, a) in times.iter().enumerate() {
         for (j, b) in times.iter().enumerate().skip(i + 1) {
