@@ -119,6 +119,8 @@ impl Authenticator {
             Ok(true) => tracing::debug!(%user_id, "replaced an obsolete password hash"),
             // Somebody changed the password meanwhile: theirs stands.
             Ok(false) => {}
+            // A store that is only read from: whoever writes to it sees to its hashes.
+            Err(error) if error.kind() == ErrorKind::Unsupported => {}
             Err(error) => tracing::warn!(
                 %user_id,
                 error = &error as &dyn StdError,

@@ -108,8 +108,14 @@ pub(crate) fn at(seconds: u64, microseconds: u32) -> SystemTime {
 /// 9999-12-31T23:59:59Z.
 pub(crate) const END_OF_9999: u64 = 253_402_300_799;
 
+/// Texts that a store might confuse with one another, cut short or reject, though it must hold them.
+pub(crate) fn texts<T: ?Sized>(subject: &Subject<T>) -> Vec<String> {
+    let texts = all_texts().into_iter();
+    texts.filter(|text| subject.holds(text)).collect()
+}
+
 /// Texts that a store might confuse with one another, cut short or reject.
-pub(crate) fn texts() -> Vec<String> {
+pub(crate) fn all_texts() -> Vec<String> {
     [
         "",
         " ",
@@ -166,5 +172,20 @@ pub(crate) fn texts() -> Vec<String> {
     .into_iter()
     .map(str::to_owned)
     .chain(["a", "b"].map(|end| iter::repeat_n("x", 10_239).chain([end]).collect()))
+    .chain([noise()])
     .collect()
+}
+
+/// 10 kB that no store makes shorter, so that no index of Postgres holds them as they are.
+fn noise() -> String {
+    // Marsaglia's xorshift64.
+    let numbers = iter::successors(Some(1_u64), |x| {
+        let x = x ^ (x << 13);
+        let x = x ^ (x >> 7);
+        Some(x ^ (x << 17))
+    });
+    numbers
+        .map(|number| char::from(b' ' + (number % 95) as u8))
+        .take(10_240)
+        .collect()
 }

@@ -1,4 +1,11 @@
 //! Starts real database servers in temporary directories, on private ports, and stops them.
+//!
+//! Tests that only use a server share the one that `with-servers` started for the whole run; those
+//! that stop, pause or break it start one of their own. A server that cannot be had fails the
+//! test: nothing is skipped.
 
 pub mod postgres;
+
+mod process;
+
 pub mod redis;

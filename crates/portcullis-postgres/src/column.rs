@@ -1,0 +1,70 @@
+//! Turns values into what a column holds, and back.
+
+use std::time::{Duration, SystemTime};
+
+use sqlx::encode::IsNull;
+use sqlx::error::BoxDynError;
+use sqlx::postgres::types::Oid;
+use sqlx::postgres::{PgArgumentBuffer, PgRow, PgTypeInfo, PgValueRef};
+use sqlx::{Decode, Encode, Postgres, Row, Type};
+
+/// Texts as their UTF-8 bytes, for a `bytea[]`.
+pub(crate) fn bytes(texts: &[String]) -> Vec<&[u8]> {
+    texts.iter().map(String::as_bytes).collect()
+}
+
+/// The text whose UTF-8 bytes a `bytea` holds.
+pub(crate) fn text(row: &PgRow, column: &str) -> Result<String, sqlx::Error> {
+    utf_8(row.try_get(column)?)
+}
+
+/// The text of a `bytea` that may be NULL.
+pub(crate) fn optional_text(row: &PgRow, column: &str) -> Result<Option<String>, sqlx::Error> {
+    row.try_get::<Option<_>, _>(column)?.map(utf_8).transpose()
+}
+
+/// The texts of a `bytea[]`.
+pub(crate) fn texts(row: &PgRow, column: &str) -> Result<Vec<String>, sqlx::Error> {
+    let texts: Vec<_> = row.try_get(column)?;
+    texts.into_iter().map(utf_8).collect()
+}
+
+/// A time from 1970 on, to the microsecond, for a `timestamptz`.
+pub(crate) struct Timestamp(pub(crate) SystemTime);
+
+impl Type<Postgres> for Timestamp {
+    fn type_info() -> PgTypeInfo {
+        PgTypeInfo::with_oid(TIMESTAMPTZ)
+    }
+}
+
+/// On the wire it is a number of microseconds since 2000.
+impl Encode<'_, Postgres> for Timestamp {
+    fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        let since_1970 = self.0.duration_since(SystemTime::UNIX_EPOCH)?;
+        let since_2000 = i64::try_from(since_1970.as_micros())? - FROM_1970_TO_2000;
+        <i64 as Encode<Postgres>>::encode(since_2000, buffer)
+    }
+}
+
+impl Decode<'_, Postgres> for Timestamp {
+    fn decode(value: PgValueRef<'_>) -> Result<Self, BoxDynError> {
+        let since_2000 = <i64 as Decode<Postgres>>::decode(value)?;
+        let since_1970 = u64::try_from(i128::from(since_2000) + i128::from(FROM_1970_TO_2000))?;
+        SystemTime::UNIX_EPOCH
+            .checked_add(Duration::from_micros(since_1970))
+            .map(Self)
+            .ok_or_else(|| "a time is out of range".into())
+    }
+}
+
+fn utf_8(bytes: Vec<u8>) -> Result<String, sqlx::Error> {
+    // Not with the error of the conversion: it holds the bytes.
+    String::from_utf8(bytes).map_err(|_| sqlx::Error::Decode("a text is not UTF-8".into()))
+}
+
+/// As in `pg_type.dat`.
+const TIMESTAMPTZ: Oid = Oid(1184);
+
+/// In microseconds.
+const FROM_1970_TO_2000: i64 = 946_684_800_000_000;

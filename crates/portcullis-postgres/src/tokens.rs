@@ -1,0 +1,101 @@
+//! The table of tokens as a [`TokenStore`].
+
+use std::time::SystemTime;
+
+use portcullis_core::{Claims, Error, ErrorKind, TokenHash, TokenStore, UserId, async_trait};
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+
+use crate::column::{Timestamp, bytes, optional_text, text, texts};
+use crate::database::query;
+use crate::error::from_driver;
+use crate::store::PostgresStore;
+
+/// Every statement is atomic without a transaction.
+#[async_trait]
+impl TokenStore for PostgresStore {
+    async fn insert(&self, hash: &TokenHash, claims: &Claims) -> Result<(), Error> {
+        let tokens = self.own_table("tokens");
+        let sql = format!(
+            "INSERT INTO {tokens} (token_hash, {COLUMNS}) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (token_hash) DO NOTHING"
+        );
+        let insert = query(sql)
+            .bind(hash.as_bytes())
+            .bind(claims.iss.as_bytes())
+            .bind(claims.sub.as_str().as_bytes())
+            .bind(bytes(&claims.aud))
+            .bind(Timestamp(claims.exp))
+            .bind(Timestamp(claims.iat))
+            .bind(claims.jti.as_bytes())
+            .bind(claims.client_id.as_deref().map(str::as_bytes))
+            .bind(bytes(&claims.scopes));
+        if self.database.write(insert).await.map_err(from_driver)? == 0 {
+            return Err(Error::new(
+                ErrorKind::AlreadyExists,
+                "the hash of the token is taken",
+            ));
+        }
+        Ok(())
+    }
+
+    async fn find(&self, hash: &TokenHash) -> Result<Option<Claims>, Error> {
+        let tokens = self.own_table("tokens");
+        let sql = format!("SELECT {COLUMNS} FROM {tokens} WHERE token_hash = $1");
+        let rows = self.database.read(query(sql).bind(hash.as_bytes())).await;
+        rows.and_then(|rows| rows.first().map(claims).transpose())
+            .map_err(from_driver)
+    }
+
+    async fn revoke(&self, hash: &TokenHash) -> Result<bool, Error> {
+        let tokens = self.own_table("tokens");
+        let delete =
+            query(format!("DELETE FROM {tokens} WHERE token_hash = $1")).bind(hash.as_bytes());
+        Ok(self.database.write(delete).await.map_err(from_driver)? > 0)
+    }
+
+    async fn revoke_all(&self, subject: &UserId) -> Result<u64, Error> {
+        let tokens = self.own_table("tokens");
+        let delete = query(format!(
+            "DELETE FROM {tokens} WHERE sha256(sub) = sha256($1)"
+        ))
+        .bind(subject.as_str().as_bytes());
+        self.database.write(delete).await.map_err(from_driver)
+    }
+
+    async fn delete_expired(&self, now: SystemTime) -> Result<u64, Error> {
+        let tokens = self.own_table("tokens");
+        let sql = format!(
+            "DELETE FROM {tokens} WHERE token_hash IN (SELECT token_hash FROM {tokens} \
+             WHERE exp <= $1 LIMIT {BATCH} FOR UPDATE SKIP LOCKED)"
+        );
+        let mut all = 0;
+        loop {
+            let delete = query(sql.clone()).bind(Timestamp(now));
+            let deleted = self.database.write(delete).await.map_err(from_driver)?;
+            all += deleted;
+            if deleted < BATCH {
+                return Ok(all);
+            }
+        }
+    }
+}
+
+fn claims(row: &PgRow) -> Result<Claims, sqlx::Error> {
+    let mut claims = Claims::new(
+        text(row, "iss")?,
+        UserId::new(text(row, "sub")?),
+        texts(row, "aud")?,
+        row.try_get::<Timestamp, _>("iat")?.0,
+        row.try_get::<Timestamp, _>("exp")?.0,
+        text(row, "jti")?,
+    );
+    claims.client_id = optional_text(row, "client_id")?;
+    claims.scopes = texts(row, "scopes")?;
+    Ok(claims)
+}
+
+const COLUMNS: &str = "iss, sub, aud, exp, iat, jti, client_id, scopes";
+
+/// How many are deleted by one statement, which has the time of any other.
+const BATCH: u64 = 5_000;
