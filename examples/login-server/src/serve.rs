@@ -99,6 +99,8 @@ pub(crate) fn pool(args: &HashArgs) -> Result<HashPool, Failure> {
     config.threads = args.hash_threads.unwrap_or(config.threads);
     config.queue = args.hash_queue;
     let hasher = Argon2idHasher::new(Argon2Params::default());
+    #[cfg(feature = "argon2-simd")]
+    let hasher = hasher.with_simd()?;
     Ok(HashPool::new(Arc::new(hasher), config)?)
 }
 
