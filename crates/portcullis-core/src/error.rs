@@ -128,6 +128,8 @@ pub enum ErrorKind {
     Overloaded,
     /// A store or service does not answer; nothing is known about the request.
     Unavailable,
+    /// The store cannot do this, or was told not to; nothing was changed.
+    Unsupported,
 }
 
 impl fmt::Display for ErrorKind {
@@ -140,6 +142,7 @@ impl fmt::Display for ErrorKind {
             Self::InvalidToken => "invalid token",
             Self::Overloaded => "overloaded",
             Self::Unavailable => "unavailable",
+            Self::Unsupported => "unsupported",
         })
     }
 }

@@ -19,6 +19,7 @@ use crate::random::SecureRandom;
 ///
 /// Each method fails with [`ErrorKind::Unavailable`] if the store does not answer and with
 /// [`ErrorKind::Corrupt`] if what it holds cannot be read; neither may look like an absent user.
+/// A store over somebody else's data may refuse to change it, with [`ErrorKind::Unsupported`].
 /// Dropping the returned future must not block the calling thread.
 #[async_trait]
 pub trait CredentialStore: fmt::Debug + Send + Sync + 'static {

@@ -21,8 +21,8 @@ impl Identifier {
         Ok(Self(name.into()))
     }
 
-    /// Takes one that is known to be such a name.
-    pub(crate) fn from_static(name: &'static str) -> Self {
+    /// Takes what is known to be such a name.
+    pub(crate) fn known(name: &str) -> Self {
         Self(name.into())
     }
 

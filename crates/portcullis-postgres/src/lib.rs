@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+mod catalog;
+
 mod column;
 
 mod database;
@@ -7,6 +9,12 @@ mod database;
 mod error;
 
 mod identifier;
+
+mod mapped;
+pub use mapped::MappedTable;
+
+mod mapping;
+pub use mapping::{TableAccess, TableMapping};
 
 mod migration;
 

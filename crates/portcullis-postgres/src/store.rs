@@ -7,6 +7,8 @@ use sqlx::PgPool;
 
 use crate::database::Database;
 use crate::identifier::Identifier;
+use crate::mapped::MappedTable;
+use crate::mapping::TableMapping;
 use crate::{migration, open};
 
 /// Everything that portcullis keeps, in tables of its own in a Postgres database. Clones share its
@@ -31,7 +33,7 @@ impl PostgresStore {
                 pool,
                 timeout: DEFAULT_TIMEOUT,
             },
-            schema: Identifier::from_static(DEFAULT_SCHEMA),
+            schema: Identifier::known(DEFAULT_SCHEMA),
         }
     }
 
@@ -94,6 +96,16 @@ impl PostgresStore {
         migration::check(&self.database, &self.schema).await
     }
 
+    /// Takes the users from a table of the application instead of `users` in the schema, which then
+    /// need not exist. Connections and time-out are those of this store.
+    ///
+    /// # Errors
+    /// `InvalidConfig` if the table is not as `mapping` says; `Unavailable` if the database does
+    /// not answer.
+    pub async fn table(&self, mapping: &TableMapping) -> Result<MappedTable, Error> {
+        MappedTable::new(self.database.clone(), mapping).await
+    }
+
     /// The connections, to be closed at the end or used for what is not portcullis's business.
     #[must_use]
     pub fn pool(&self) -> &PgPool {
@@ -101,7 +113,7 @@ impl PostgresStore {
     }
 
     /// A table in the schema, as it is named in a statement.
-    pub(crate) fn table(&self, name: &str) -> String {
+    pub(crate) fn own_table(&self, name: &str) -> String {
         format!("{}.{name}", self.schema)
     }
 }

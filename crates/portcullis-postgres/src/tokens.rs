@@ -15,7 +15,7 @@ use crate::store::PostgresStore;
 #[async_trait]
 impl TokenStore for PostgresStore {
     async fn insert(&self, hash: &TokenHash, claims: &Claims) -> Result<(), Error> {
-        let tokens = self.table("tokens");
+        let tokens = self.own_table("tokens");
         let sql = format!(
             "INSERT INTO {tokens} (token_hash, {COLUMNS}) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (token_hash) DO NOTHING"
@@ -40,7 +40,7 @@ impl TokenStore for PostgresStore {
     }
 
     async fn find(&self, hash: &TokenHash) -> Result<Option<Claims>, Error> {
-        let tokens = self.table("tokens");
+        let tokens = self.own_table("tokens");
         let sql = format!("SELECT {COLUMNS} FROM {tokens} WHERE token_hash = $1");
         let rows = self.database.read(query(sql).bind(hash.as_bytes())).await;
         rows.and_then(|rows| rows.first().map(claims).transpose())
@@ -48,14 +48,14 @@ impl TokenStore for PostgresStore {
     }
 
     async fn revoke(&self, hash: &TokenHash) -> Result<bool, Error> {
-        let tokens = self.table("tokens");
+        let tokens = self.own_table("tokens");
         let delete =
             query(format!("DELETE FROM {tokens} WHERE token_hash = $1")).bind(hash.as_bytes());
         Ok(self.database.write(delete).await.map_err(from_driver)? > 0)
     }
 
     async fn revoke_all(&self, subject: &UserId) -> Result<u64, Error> {
-        let tokens = self.table("tokens");
+        let tokens = self.own_table("tokens");
         let delete = query(format!(
             "DELETE FROM {tokens} WHERE sha256(sub) = sha256($1)"
         ))
@@ -64,7 +64,7 @@ impl TokenStore for PostgresStore {
     }
 
     async fn delete_expired(&self, now: SystemTime) -> Result<u64, Error> {
-        let tokens = self.table("tokens");
+        let tokens = self.own_table("tokens");
         let sql = format!(
             "DELETE FROM {tokens} WHERE token_hash IN (SELECT token_hash FROM {tokens} \
              WHERE exp <= $1 LIMIT {BATCH} FOR UPDATE SKIP LOCKED)"

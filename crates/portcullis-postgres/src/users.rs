@@ -18,21 +18,21 @@ use crate::store::PostgresStore;
 #[async_trait]
 impl CredentialStore for PostgresStore {
     async fn find(&self, username: &Username) -> Result<Option<Credential>, Error> {
-        let users = self.table("users");
+        let users = self.own_table("users");
         let sql = format!("SELECT {COLUMNS} FROM {users} WHERE username_sha256 = sha256($1)");
         let found = self.select(query(sql).bind(username.as_str().as_bytes()));
         Ok(found.await?.into_iter().next())
     }
 
     async fn find_by_id(&self, user_id: &UserId) -> Result<Option<Credential>, Error> {
-        let users = self.table("users");
+        let users = self.own_table("users");
         let sql = format!("SELECT {COLUMNS} FROM {users} WHERE {BY_ID}");
         let found = self.select(query(sql).bind(user_id.as_str().as_bytes()));
         Ok(found.await?.into_iter().next())
     }
 
     async fn list(&self, after: Option<&Username>, limit: usize) -> Result<Vec<Credential>, Error> {
-        let users = self.table("users");
+        let users = self.own_table("users");
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         // There is an index of how usernames begin.
         let order = "ORDER BY substr(username, 1, 64), username LIMIT $1";
@@ -49,7 +49,7 @@ impl CredentialStore for PostgresStore {
     }
 
     async fn create(&self, credential: &Credential) -> Result<(), Error> {
-        let users = self.table("users");
+        let users = self.own_table("users");
         let sql = format!("INSERT INTO {users} ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6)");
         let insert = query(sql)
             .bind(credential.user_id.as_str().as_bytes())
@@ -68,7 +68,7 @@ impl CredentialStore for PostgresStore {
         old: &PasswordHash,
         new: &PasswordHash,
     ) -> Result<bool, Error> {
-        let users = self.table("users");
+        let users = self.own_table("users");
         let sql =
             format!("UPDATE {users} SET password_hash = $3 WHERE {BY_ID} AND password_hash = $2");
         let update = query(sql)
@@ -84,7 +84,7 @@ impl CredentialStore for PostgresStore {
         new: &PasswordHash,
         tokens_valid_from: SystemTime,
     ) -> Result<bool, Error> {
-        let users = self.table("users");
+        let users = self.own_table("users");
         let sql =
             format!("UPDATE {users} SET password_hash = $2, tokens_valid_from = $3 WHERE {BY_ID}");
         let update = query(sql)
@@ -95,7 +95,7 @@ impl CredentialStore for PostgresStore {
     }
 
     async fn set_status(&self, user_id: &UserId, status: UserStatus) -> Result<bool, Error> {
-        let users = self.table("users");
+        let users = self.own_table("users");
         let update = query(format!("UPDATE {users} SET status = $2 WHERE {BY_ID}"))
             .bind(user_id.as_str().as_bytes())
             .bind(status_text(status)?);
@@ -103,7 +103,7 @@ impl CredentialStore for PostgresStore {
     }
 
     async fn delete(&self, user_id: &UserId) -> Result<bool, Error> {
-        let users = self.table("users");
+        let users = self.own_table("users");
         let delete =
             query(format!("DELETE FROM {users} WHERE {BY_ID}")).bind(user_id.as_str().as_bytes());
         self.change(delete).await

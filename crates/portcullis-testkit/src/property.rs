@@ -108,8 +108,14 @@ pub(crate) fn at(seconds: u64, microseconds: u32) -> SystemTime {
 /// 9999-12-31T23:59:59Z.
 pub(crate) const END_OF_9999: u64 = 253_402_300_799;
 
+/// Texts that a store might confuse with one another, cut short or reject, though it must hold them.
+pub(crate) fn texts<T: ?Sized>(subject: &Subject<T>) -> Vec<String> {
+    let texts = all_texts().into_iter();
+    texts.filter(|text| subject.holds(text)).collect()
+}
+
 /// Texts that a store might confuse with one another, cut short or reject.
-pub(crate) fn texts() -> Vec<String> {
+pub(crate) fn all_texts() -> Vec<String> {
     [
         "",
         " ",

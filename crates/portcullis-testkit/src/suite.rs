@@ -48,6 +48,7 @@ pub fn check<T: ?Sized, S: Into<Subject<T>>>(
 pub struct Subject<T: ?Sized> {
     handles: Vec<Arc<T>>,
     next: AtomicUsize,
+    holds: Box<dyn Fn(&str) -> bool + Send + Sync>,
     // Dropped last: the handles may still need it.
     kept: Vec<Box<dyn Any + Send + Sync>>,
 }
@@ -59,6 +60,7 @@ impl<T: ?Sized> Subject<T> {
         Self {
             handles: vec![handle],
             next: AtomicUsize::new(0),
+            holds: Box::new(|_| true),
             kept: Vec::new(),
         }
     }
@@ -67,6 +69,15 @@ impl<T: ?Sized> Subject<T> {
     #[must_use]
     pub fn also(mut self, handle: Arc<T>) -> Self {
         self.handles.push(handle);
+        self
+    }
+
+    /// Says which texts the store can hold, if not all: a column of somebody else's table may be
+    /// short, or of a type that takes no NUL. A text it cannot hold must then be nobody's, and
+    /// nobody is created with one.
+    #[must_use]
+    pub fn holding(mut self, holds: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        self.holds = Box::new(holds);
         self
     }
 
@@ -82,6 +93,11 @@ impl<T: ?Sized> Subject<T> {
     pub fn handle(&self) -> Arc<T> {
         let next = self.next.fetch_add(1, Ordering::Relaxed);
         Arc::clone(&self.handles[next % self.handles.len()])
+    }
+
+    /// Tells whether the store must be able to hold a text.
+    pub(crate) fn holds(&self, text: &str) -> bool {
+        (self.holds)(text)
     }
 }
 

@@ -13,7 +13,7 @@ use crate::suite::{Outcome, Subject, Violation};
 pub async fn list_pages_in_byte_order(subject: &Subject<dyn CredentialStore>) -> Outcome {
     let store = subject.handle();
     equal("list", &store.list(None, 10).await?, &vec![])?;
-    let expected = create_all(subject, texts()).await?;
+    let expected = create_all(subject, texts(subject)).await?;
 
     let mut listed: Vec<Credential> = Vec::new();
     loop {
@@ -46,7 +46,12 @@ pub async fn list_starts_after_any_name(subject: &Subject<dyn CredentialStore>) 
     let store = subject.handle();
     let names = ["b", "d", "f"].map(str::to_owned);
     let users = create_all(subject, names.into()).await?;
-    for (after, expected) in [("a", &users[..]), ("c", &users[1..]), ("g", &users[3..])] {
+    for (after, expected) in [
+        ("a", &users[..]),
+        ("b\0", &users[1..]),
+        ("c", &users[1..]),
+        ("g", &users[3..]),
+    ] {
         let page = store.list(Some(&Username::new(after)), 10).await?;
         equal("list after nobody", &page.as_slice(), &expected)?;
     }

@@ -43,7 +43,7 @@ pub async fn hashes_are_kept_exactly(subject: &Subject<dyn TokenStore>) -> Outco
 /// How the property was violated.
 pub async fn texts_are_kept_exactly(subject: &Subject<dyn TokenStore>) -> Outcome {
     let store = subject.handle();
-    for (number, text) in texts().into_iter().enumerate() {
+    for (number, text) in texts(subject).into_iter().enumerate() {
         let hash = TokenHash::of(&number.to_string());
         let mut claims = claims(&text, &text);
         claims.iss.clone_from(&text);
@@ -66,9 +66,9 @@ pub async fn lists_are_kept_exactly(subject: &Subject<dyn TokenStore>) -> Outcom
         vec!["b".to_owned(), "a".to_owned(), "b".to_owned()],
         vec!["a b".to_owned(), "a,b".to_owned(), "[\"a\"]".to_owned()],
         (0..1_000).map(|number| format!("scope:{number}")).collect(),
-        texts(),
+        texts(subject),
     ];
-    let aud = lists.clone().into_iter().chain(iter::once(texts()));
+    let aud = lists.clone().into_iter().chain(iter::once(texts(subject)));
     let scopes = lists.into_iter().chain(iter::once(Vec::new()));
     for (number, (aud, scopes)) in aud.zip(scopes).enumerate() {
         let hash = TokenHash::of(&number.to_string());

@@ -89,7 +89,7 @@ pub async fn revoke_all_takes_all_of_one_user(subject: &Subject<dyn TokenStore>)
 pub async fn revoke_all_takes_the_exact_user(subject: &Subject<dyn TokenStore>) -> Outcome {
     let store = subject.handle();
     let mut tokens = Vec::new();
-    for (number, text) in texts().into_iter().enumerate() {
+    for (number, text) in texts(subject).into_iter().enumerate() {
         let (hash, claims) = numbered(&text, number);
         store.insert(&hash, &claims).await?;
         tokens.push((hash, claims));

@@ -1,7 +1,5 @@
 //! Opening, checking and migrating databases.
 
-#![allow(clippy::unwrap_used, reason = "a test may")]
-
 use std::str::FromStr;
 
 use portcullis_core::{Credential, CredentialStore, ErrorKind, UserId, Username};
@@ -9,9 +7,7 @@ use portcullis_postgres::{PgPool, PostgresStore};
 use portcullis_testservers::postgres;
 use sqlx::postgres::PgConnectOptions;
 
-use crate::common::{Schema, run};
-
-mod common;
+use crate::schema::{Schema, run};
 
 #[tokio::test]
 async fn opening_creates_nothing_and_says_that_migrating_is_due() {

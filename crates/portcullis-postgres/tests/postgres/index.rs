@@ -1,13 +1,9 @@
 //! A look-up reads an index and no more.
 
-#![allow(clippy::unwrap_used, reason = "a test may")]
-
 use portcullis_core::{CredentialStore, UserId, Username};
 use sqlx::{AssertSqlSafe, Row};
 
-use crate::common::{Schema, run};
-
-mod common;
+use crate::schema::{Schema, run};
 
 #[tokio::test]
 async fn finding_and_listing_use_an_index() {

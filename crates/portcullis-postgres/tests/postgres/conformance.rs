@@ -1,7 +1,5 @@
 //! The Postgres store keeps the promises of its traits.
 
-#![allow(clippy::unwrap_used, reason = "a test may")]
-
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -12,9 +10,7 @@ use portcullis_postgres::PostgresStore;
 use portcullis_testkit::{Outcome, Subject, check, credential_store, token_store};
 use portcullis_testservers::postgres;
 
-use crate::common::{Schema, run};
-
-mod common;
+use crate::schema::{Schema, run};
 
 mod users_of_one_process {
     portcullis_testkit::credential_store_suite!(super::users(1));
