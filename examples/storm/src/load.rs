@@ -38,6 +38,14 @@ pub(crate) struct Load {
     pub(crate) address: SocketAddr,
     pub(crate) connections: usize,
     pub(crate) duration: Duration,
+    /// Whether the server knows the user of [`LOGINS`].
+    pub(crate) users: Users,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Users {
+    Ada,
+    Nobody,
 }
 
 #[derive(Default)]
@@ -50,6 +58,8 @@ pub(crate) struct Outcome {
     pub(crate) probes: Vec<Duration>,
     pub(crate) refused: usize,
     pub(crate) wrong: usize,
+    /// When each login that was hashed was answered, since the start.
+    pub(crate) answered: Vec<Duration>,
 }
 
 impl Load {
@@ -63,9 +73,14 @@ impl Load {
             let connections: Vec<_> = (0..self.connections)
                 .map(|n| {
                     let outcome = Rc::clone(&outcome);
-                    let until = started + duration;
+                    let users = self.users;
                     tokio::task::spawn_local(async move {
-                        let done = connection(address, n, until, &outcome).await;
+                        let run = Run {
+                            started,
+                            until: started + duration,
+                            users,
+                        };
+                        let done = connection(address, n, run, &outcome).await;
                         if done.is_err() {
                             outcome.borrow_mut().wrong += 1;
                         }
@@ -85,17 +100,24 @@ impl Load {
     }
 }
 
+#[derive(Clone, Copy)]
+struct Run {
+    started: Instant,
+    until: Instant,
+    users: Users,
+}
+
 async fn connection(
     address: SocketAddr,
     n: usize,
-    until: Instant,
+    run: Run,
     outcome: &RefCell<Outcome>,
 ) -> io::Result<()> {
     let mut stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let mut buffer = Vec::new();
     for (form, deserved) in LOGINS.iter().cycle().skip(n) {
-        if Instant::now() >= until {
+        if Instant::now() >= run.until {
             break;
         }
         let request = format!(
@@ -106,8 +128,14 @@ async fn connection(
         let sent = Instant::now();
         stream.write_all(request.as_bytes()).await?;
         let status = timeout(PATIENCE, answer(&mut stream, &mut buffer)).await??;
-        if status == *deserved {
-            outcome.borrow_mut().latencies.push(sent.elapsed());
+        let deserved = match run.users {
+            Users::Ada => *deserved,
+            Users::Nobody => 401,
+        };
+        if status == deserved {
+            let mut outcome = outcome.borrow_mut();
+            outcome.latencies.push(sent.elapsed());
+            outcome.answered.push(run.started.elapsed());
         } else if status == 503 {
             outcome.borrow_mut().refused += 1;
             // As Retry-After asks of every client.

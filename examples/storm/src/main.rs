@@ -12,6 +12,7 @@ use crate::load::Load;
 use crate::server::{Kind, Server};
 
 mod bound;
+mod drill;
 mod load;
 mod probe;
 mod rival;
@@ -42,6 +43,8 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Kill Postgres, then Redis, under load, and count what the clients see.
+    Drill(drill::DrillArgs),
     /// Be a rival: what the runs start.
     #[command(hide = true)]
     Rival { hashing: rival::Hashing },
@@ -49,8 +52,10 @@ enum Command {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
-    if let Some(Command::Rival { hashing }) = args.command {
-        return Ok(rival::serve(hashing)?);
+    match args.command {
+        Some(Command::Drill(args)) => return drill::run(&args),
+        Some(Command::Rival { hashing }) => return Ok(rival::serve(hashing)?),
+        None => {}
     }
     let cores = std::thread::available_parallelism()?.get();
     println!(
@@ -58,7 +63,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         args.seconds
     );
     println!(
-        "{:<16} {:>6} {:>9} {:>9} {:>9} {:>9} {:>12} {:>14} {:>9} {:>8} {:>6}",
+        "{:<20} {:>6} {:>9} {:>9} {:>9} {:>9} {:>12} {:>14} {:>9} {:>8} {:>6}",
         "server",
         "conns",
         "logins/s",
@@ -80,11 +85,12 @@ fn main() -> Result<(), Box<dyn Error>> {
                 address: server.address,
                 connections,
                 duration: Duration::from_secs(args.seconds),
+                users: kind.users(),
             };
             let outcome = load.run()?;
             let hashed = outcome.latencies.len() as f64 / outcome.elapsed.as_secs_f64();
             println!(
-                "{:<16} {:>6} {:>9.1} {:>9.3} {:>9} {:>9} {:>12} {:>14} {:>9} {:>8} {:>6}",
+                "{:<20} {:>6} {:>9.1} {:>9.3} {:>9} {:>9} {:>12} {:>14} {:>9} {:>8} {:>6}",
                 kind.name(),
                 connections,
                 hashed,

@@ -10,7 +10,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
+use portcullis_testservers::{postgres, redis};
 use tempfile::TempDir;
+
+use crate::load::Users;
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
 pub(crate) enum Kind {
@@ -20,6 +23,12 @@ pub(crate) enum Kind {
     Inline,
     /// The login-server of portcullis on SQLite.
     Portcullis,
+    /// The same on a memory store, which has no user: every login is refused, after hashing.
+    PortcullisMemory,
+    /// The same on Postgres.
+    PortcullisPostgres,
+    /// The same on Redis.
+    PortcullisRedis,
     /// An actix-web server that hashes on the blocking pool, without a bound of its own.
     SpawnBlocking,
 }
@@ -30,16 +39,34 @@ impl Kind {
             Self::Fastapi => "fastapi",
             Self::Inline => "inline",
             Self::Portcullis => "portcullis",
+            Self::PortcullisMemory => "portcullis-memory",
+            Self::PortcullisPostgres => "portcullis-postgres",
+            Self::PortcullisRedis => "portcullis-redis",
             Self::SpawnBlocking => "spawn-blocking",
+        }
+    }
+
+    pub(crate) fn users(self) -> Users {
+        match self {
+            Self::PortcullisMemory => Users::Nobody,
+            _ => Users::Ada,
         }
     }
 }
 
-/// Stopped when dropped.
+/// Stopped when dropped, before the database it uses.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     child: Child,
+    _database: Database,
     _directory: TempDir,
+}
+
+#[expect(dead_code, reason = "held until the server has stopped")]
+pub(crate) enum Database {
+    None,
+    Postgres(postgres::Server),
+    Redis(redis::Server),
 }
 
 impl Server {
@@ -47,25 +74,39 @@ impl Server {
         let directory = tempfile::tempdir()?;
         let this = std::env::current_exe()?;
         let login_server = this.with_file_name("login-server");
-        let mut command = match kind {
-            Kind::Portcullis => {
-                add_user(&login_server, directory.path())?;
-                let mut command = Command::new(login_server);
-                command.args(["serve", "--store", "sqlite://users.db", "--log", "error"]);
-                command.args(["--listen", "127.0.0.1:0"]);
-                command
-            }
+        let (store, database) = match kind {
             Kind::Fastapi => {
-                let python =
-                    python.ok_or("fastapi needs --python; scripts/storm --fastapi has one")?;
+                let python = python.ok_or("fastapi needs --python: see scripts/storm --fastapi")?;
                 return Self::start_fastapi(python, directory);
             }
             Kind::Inline | Kind::SpawnBlocking => {
                 let mut command = Command::new(this);
                 command.args(["rival", kind.name()]);
-                command
+                return Self::spawn(command, Database::None, directory);
+            }
+            Kind::Portcullis => ("sqlite://users.db".to_owned(), Database::None),
+            Kind::PortcullisMemory => ("memory:".to_owned(), Database::None),
+            Kind::PortcullisPostgres => {
+                let server = postgres::Server::start()?;
+                (server.url(), Database::Postgres(server))
+            }
+            Kind::PortcullisRedis => {
+                let server = redis::Server::start()?;
+                (server.url(), Database::Redis(server))
             }
         };
+        if kind != Kind::PortcullisMemory {
+            prepare(&login_server, &store, directory.path())?;
+        }
+        let command = serve(&login_server, &store, &[]);
+        Self::spawn(command, database, directory)
+    }
+
+    pub(crate) fn spawn(
+        mut command: Command,
+        database: Database,
+        directory: TempDir,
+    ) -> Result<Self, Box<dyn Error>> {
         let mut child = command
             .current_dir(directory.path())
             .stdout(Stdio::piped())
@@ -77,6 +118,7 @@ impl Server {
         Ok(Self {
             address: address.ok_or("the server said no address")?.parse()?,
             child,
+            _database: database,
             _directory: directory,
         })
     }
@@ -97,6 +139,7 @@ impl Server {
         let server = Self {
             address,
             child,
+            _database: Database::None,
             _directory: directory,
         };
         let started = Instant::now();
@@ -140,14 +183,34 @@ fn vm_hwm_kib(id: u32) -> Result<u64, Box<dyn Error>> {
     Ok(kib.ok_or("no VmHWM")?.parse()?)
 }
 
-fn add_user(login_server: &Path, directory: &Path) -> Result<(), Box<dyn Error>> {
-    let mut child = Command::new(login_server)
-        .args(["user", "add", "--store", "sqlite://users.db"])
+/// The command that serves `store` at a free port.
+pub(crate) fn serve(login_server: &Path, store: &str, more: &[&str]) -> Command {
+    let mut command = Command::new(login_server);
+    command.args(["serve", "--store", store, "--listen", "127.0.0.1:0"]);
+    command.args(["--log", "error"]).args(more);
+    command
+}
+
+/// Gives `store` its tables and its user.
+pub(crate) fn prepare(
+    login_server: &Path,
+    store: &str,
+    directory: &Path,
+) -> Result<(), Box<dyn Error>> {
+    let login_server = || {
+        let mut command = Command::new(login_server);
+        command.current_dir(directory);
+        command
+    };
+    let migrated = login_server().args(["migrate", "--store", store]).status();
+    if !migrated?.success() {
+        return Err("the store could not be migrated".into());
+    }
+    let mut child = login_server()
+        .args(["user", "add", "--store", store])
         .args(["--username", "ada@example.com", "--password-stdin"])
-        .current_dir(directory)
         .stdin(Stdio::piped())
-        .spawn()
-        .map_err(|error| format!("{} does not run ({error})", login_server.display()))?;
+        .spawn()?;
     if let Some(mut stdin) = child.stdin.take() {
         stdin.write_all(b"correct horse battery staple")?;
     }
