@@ -12,15 +12,15 @@ async fn a_node_that_goes_down_is_unavailable_until_it_is_back() {
     let mut cluster = Cluster::start().unwrap();
     let logins = Logins::with_alice(open(&impatient(&cluster)).await).await;
     let owner = cluster.node_of(KEYS).unwrap();
-    cluster.nodes_mut()[owner].stop();
+    cluster.nodes_mut()[owner].stop().unwrap();
     let subject = Subject::from(logins.store.clone());
     credential_store::an_unreachable_store_is_unavailable(&subject)
         .await
         .unwrap();
     logins.are_unavailable().await;
 
-    cluster.nodes_mut()[owner].start_again().unwrap();
-    cluster.until_ok().unwrap();
+    cluster.nodes_mut()[owner].restart().unwrap();
+    cluster.wait_until_ok().unwrap();
     logins.are_answered().await;
     assert!(logins.change().await.unwrap());
 }
@@ -34,7 +34,7 @@ async fn a_node_that_is_silent_is_unavailable_until_it_speaks() {
     logins.are_unavailable().await;
 
     cluster.nodes_mut()[owner].resume().unwrap();
-    cluster.until_ok().unwrap();
+    cluster.wait_until_ok().unwrap();
     logins.are_answered().await;
     assert!(logins.change().await.unwrap());
 }
@@ -44,23 +44,23 @@ async fn a_cluster_that_is_down_is_unavailable_until_it_is_back() {
     let mut cluster = Cluster::start().unwrap();
     let logins = Logins::with_alice(open(&impatient(&cluster)).await).await;
     for node in cluster.nodes_mut() {
-        node.stop();
+        node.stop().unwrap();
     }
     logins.are_unavailable().await;
     let late = Logins::over(open(&impatient(&cluster)).await);
     late.are_unavailable().await;
 
     for node in cluster.nodes_mut() {
-        node.start_again().unwrap();
+        node.restart().unwrap();
     }
-    cluster.until_ok().unwrap();
+    cluster.wait_until_ok().unwrap();
     logins.are_answered().await;
     late.are_answered().await;
 }
 
 #[tokio::test]
 async fn a_replica_that_takes_over_from_a_dead_node_ends_the_outage() {
-    a_replica_ends(Server::stop).await;
+    a_replica_ends(|owner| owner.stop().unwrap()).await;
 }
 
 #[tokio::test]
@@ -77,7 +77,7 @@ async fn a_replica_ends(outage: impl Fn(&mut Server)) {
     logins.are_unavailable().await;
 
     until(|| ask(&cluster, replica, ["ROLE"]).starts_with("master"));
-    cluster.until_ok().unwrap();
+    cluster.wait_until_ok().unwrap();
     logins.are_answered().await;
     assert!(logins.change().await.unwrap());
 }

@@ -16,11 +16,11 @@ use crate::common::{Logins, alice, is_unavailable, open, until};
 #[tokio::test]
 async fn a_server_that_is_down_at_the_start_is_unavailable_until_it_is_up() {
     let mut server = persistent();
-    server.stop();
+    server.stop().unwrap();
     let logins = Logins::over(open(&impatient(&server)).await);
     logins.are_unavailable().await;
 
-    server.start_again().unwrap();
+    server.restart().unwrap();
     logins.store.create(&alice()).await.unwrap();
     logins.are_answered().await;
 }
@@ -29,11 +29,11 @@ async fn a_server_that_is_down_at_the_start_is_unavailable_until_it_is_up() {
 async fn a_server_that_goes_down_is_unavailable_until_it_is_back() {
     let mut server = persistent();
     let logins = Logins::with_alice(open(&impatient(&server)).await).await;
-    server.stop();
+    server.stop().unwrap();
     is_unavailable_to_all(&logins.store).await;
     logins.are_unavailable().await;
 
-    server.start_again().unwrap();
+    server.restart().unwrap();
     logins.are_answered().await;
 }
 
@@ -42,14 +42,14 @@ async fn nobody_sees_that_a_server_was_restarted_while_nobody_asked() {
     let mut server = persistent();
     let logins = Logins::over(open(&impatient(&server)).await);
     logins.store.list(None, 1).await.unwrap();
-    server.stop();
+    server.stop().unwrap();
     // The runtime gets to know of it, and hands it on.
     TcpStream::connect(("127.0.0.1", server.port()))
         .await
         .unwrap_err();
     yield_now().await;
 
-    server.start_again().unwrap();
+    server.restart().unwrap();
     logins.store.create(&alice()).await.unwrap();
     logins.are_answered().await;
 }
