@@ -4,6 +4,7 @@
 //! with the error of the last attempt to connect, and never connects again if that was none of
 //! I/O, such as a password refused; nor does it give up a connection on which nobody answers.
 
+use std::collections::HashMap;
 use std::future::pending;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,6 +25,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use crate::error::{corrupt, from_driver};
+use crate::fields::Fields;
 use crate::script::Script;
 
 /// Where the keys are. It connects when it is asked for the first time.
@@ -61,6 +63,12 @@ impl Call<'_> {
         let reply = reply.map_err(|error| from_driver(&error))?;
         // The driver's error would quote the reply.
         T::from_redis_value(reply).map_err(|_| corrupt("a reply of another type, or not UTF-8"))
+    }
+
+    /// Reads a hash. Redis has no empty one: that is the same as none.
+    pub(crate) async fn fields(&self, key: &str) -> Result<Option<Fields>, Error> {
+        let fields: HashMap<_, _> = self.query(redis::cmd("HGETALL").arg(key)).await?;
+        Ok((!fields.is_empty()).then(|| Fields::new(fields)))
     }
 
     /// Runs a script, and tells whether it did something.

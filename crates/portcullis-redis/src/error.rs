@@ -64,6 +64,11 @@ pub(crate) fn corrupt(what: &'static str) -> Error {
     Error::new(UNREADABLE.0, UNREADABLE.1).with_source(what)
 }
 
+/// A value that has no place in Redis. `what` names it.
+pub(crate) fn cannot_store(what: &str) -> Error {
+    Error::new(ErrorKind::Internal, format!("{what} cannot be stored"))
+}
+
 fn is_refused(error: &RedisError) -> bool {
     error.kind() == Driver::AuthenticationFailed
         || matches!(error.code(), Some("NOAUTH" | "WRONGPASS"))

@@ -2,9 +2,9 @@
 
 mod connection;
 
-mod credentials;
-
 mod error;
+
+mod fields;
 
 mod keys;
 
@@ -14,6 +14,10 @@ mod script;
 
 mod store;
 pub use store::RedisStore;
+
+mod tokens;
+
+mod users;
 
 pub use redis;
 

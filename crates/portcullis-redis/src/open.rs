@@ -1,6 +1,5 @@
 //! Turns a URL into a store, and finds out what cannot work about it.
 
-use std::error::Error as StdError;
 use std::slice;
 use std::time::Duration;
 
@@ -17,17 +16,7 @@ use crate::store::{DEFAULT_TIMEOUT, RedisStore};
 
 pub(crate) async fn open(url: &str) -> Result<RedisStore, Error> {
     let url = RedisUrl::parse(url)?;
-    for node in url.servers.addresses() {
-        match url.check(node).await {
-            Ok(()) => break,
-            // It may be up at the first call.
-            Err(error) if error.kind() == ErrorKind::Unavailable => tracing::warn!(
-                error = &error as &(dyn StdError + 'static),
-                "a Redis server cannot be used yet"
-            ),
-            Err(error) => return Err(error),
-        }
-    }
+    url.check().await?;
     url.store()
 }
 
@@ -41,15 +30,6 @@ enum Servers {
     /// Some nodes of a cluster: one that is up knows all the others.
     Cluster(Vec<ConnectionInfo>),
     One(Box<ConnectionInfo>),
-}
-
-impl Servers {
-    fn addresses(&self) -> &[ConnectionInfo] {
-        match self {
-            Self::Cluster(nodes) => nodes,
-            Self::One(server) => slice::from_ref(&**server),
-        }
-    }
 }
 
 impl RedisUrl {
@@ -102,26 +82,20 @@ impl RedisUrl {
         })
     }
 
-    /// Asks one server whether it can be used as the URL says.
-    async fn check(&self, address: &ConnectionInfo) -> Result<(), Error> {
-        let mut command = redis::cmd("INFO");
-        command.arg("cluster");
-        let reply = Server::new(address.clone())
-            .map_err(|_| not_a_url())?
-            .send(&command, Instant::now() + self.timeout)
-            .await
-            .map_err(|error| at_opening(&error))?;
-        let info: Option<InfoDict> = redis::from_redis_value(reply).ok();
-        let cluster_enabled = info.and_then(|info| info.get::<u8>("cluster_enabled"));
-        match (cluster_enabled, &self.servers) {
-            (Some(1), Servers::One(_)) => Err(invalid(
-                "the Redis server is part of a cluster: add `cluster=true`",
-            )),
-            (Some(0), Servers::Cluster(_)) => Err(invalid(
-                "the Redis server is not part of a cluster: leave out `cluster=true`",
-            )),
-            _ => Ok(()),
+    /// Asks whether this can be used as the URL says; of a cluster, the first node that answers.
+    async fn check(&self) -> Result<(), Error> {
+        let (is_cluster, addresses) = match &self.servers {
+            Servers::Cluster(nodes) => (true, nodes.as_slice()),
+            Servers::One(server) => (false, slice::from_ref(&**server)),
+        };
+        let mut checked = Ok(());
+        for address in addresses {
+            checked = check(address, is_cluster, self.timeout).await;
+            if !matches!(&checked, Err(error) if error.kind() == ErrorKind::Unavailable) {
+                break;
+            }
         }
+        checked
     }
 
     fn store(self) -> Result<RedisStore, Error> {
@@ -139,6 +113,26 @@ impl RedisUrl {
             Some(prefix) => store.with_prefix(&prefix),
             None => Ok(store),
         }
+    }
+}
+
+async fn check(address: &ConnectionInfo, is_cluster: bool, timeout: Duration) -> Result<(), Error> {
+    let mut command = redis::cmd("INFO");
+    command.arg("cluster");
+    let reply = Server::new(address.clone())
+        .map_err(|_| not_a_url())?
+        .send(&command, Instant::now() + timeout)
+        .await
+        .map_err(|error| at_opening(&error))?;
+    let info: Option<InfoDict> = redis::from_redis_value(reply).ok();
+    match info.and_then(|info| info.get("cluster_enabled")) {
+        Some(1) if !is_cluster => Err(invalid(
+            "the Redis server is part of a cluster: add `cluster=true`",
+        )),
+        Some(0) if is_cluster => Err(invalid(
+            "the Redis server is not part of a cluster: leave out `cluster=true`",
+        )),
+        _ => Ok(()),
     }
 }
 

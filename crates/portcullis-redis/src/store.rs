@@ -14,7 +14,7 @@ use crate::open;
 
 /// All that portcullis keeps, on a Redis server or a Redis Cluster. Clones share its connection.
 ///
-/// It connects at the first call, and again whenever the connection was lost.
+/// It connects again by itself whenever a connection was lost. Its methods need a tokio runtime.
 #[derive(Clone)]
 pub struct RedisStore {
     connection: Arc<Connection>,
@@ -24,7 +24,7 @@ pub struct RedisStore {
 
 impl RedisStore {
     /// Takes a client of the driver, for what a URL cannot say: TLS certificates, for one. The
-    /// store makes a connection of its own, in RESP3.
+    /// store makes a connection of its own in RESP3, at the first call: the server may be down yet.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidConfig`] if the driver refuses the client's settings.
@@ -33,8 +33,8 @@ impl RedisStore {
         Self::on(Connection::Server(server.map_err(|_| unusable())?))
     }
 
-    /// Takes a builder of the driver's clients for clusters. The store connects in RESP3, and
-    /// decides itself what is safe to repeat: the builder's settings for retries do not hold.
+    /// Takes a builder of the driver's clients for clusters. The store connects in RESP3, at the
+    /// first call, and decides itself what may be repeated: the builder's retries do not hold.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidConfig`] if no client can be built.
@@ -45,12 +45,10 @@ impl RedisStore {
 
     /// Opens what a URL names. The crate's front page describes the URLs.
     ///
-    /// A server that is down does not make this fail: the store is then unavailable until the
-    /// server is back. What can be found out to be wrong, is.
-    ///
     /// # Errors
     /// [`ErrorKind::InvalidConfig`] if the URL makes no sense, or the server refuses the username,
-    /// the password or the database, or is part of a cluster and the URL does not say so.
+    /// the password or the database, or is part of a cluster and the URL does not say so;
+    /// [`ErrorKind::Unavailable`] if it does not answer.
     pub async fn open(url: &str) -> Result<Self, Error> {
         open::open(url).await
     }

@@ -143,7 +143,22 @@ impl Server {
     /// With a sentence, if it does not become one.
     pub fn replicate(&self, master: &Self) -> io::Result<()> {
         self.execute(["REPLICAOF", "127.0.0.1", &master.port.to_string()])?;
-        self.wait_for_sync()
+        self.wait_for_sync(master)
+    }
+
+    /// Waits until this replica has all that its master has done up to now.
+    ///
+    /// # Errors
+    /// With a sentence, if that does not come about.
+    pub fn wait_for_sync(&self, master: &Self) -> io::Result<()> {
+        wait_until(&self.log(), || {
+            // A master does not send changes to a replica before it is `online`.
+            let there = master.command(["INFO", "replication"])?;
+            let here = self.command(["INFO", "replication"])?;
+            Ok(here.contains("master_link_status:up")
+                && there.contains("state=online")
+                && offset(&here, "slave_repl_offset:") >= offset(&there, "master_repl_offset:"))
+        })
     }
 
     /// Executes a command, and returns the reply as `redis-cli` prints it, be it an error.
@@ -202,13 +217,6 @@ impl Server {
         ready
     }
 
-    fn wait_for_sync(&self) -> io::Result<()> {
-        wait_until(&self.log(), || {
-            let info = self.command(["INFO", "replication"])?;
-            Ok(info.contains("master_link_status:up"))
-        })
-    }
-
     fn signal(&self, with: Signal) -> io::Result<()> {
         let process = self.process.as_ref().map(Child::id);
         let pid = process.and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
@@ -253,20 +261,18 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// Adds a replica of the master that has `key`, and waits until it could take over. Returns
-    /// its place in [`nodes`](Self::nodes).
+    /// Adds a replica of the master that has `key`. Returns its place in [`nodes`](Self::nodes).
     ///
     /// # Errors
     /// With a sentence, if it does not start or join.
     pub fn add_replica(&mut self, key: &str) -> io::Result<usize> {
-        let master = &self.nodes[self.node_of(key)?];
-        let master = master.command(["CLUSTER", "MYID"])?;
+        let master = self.node_of(key)?;
+        let id = self.nodes[master].command(["CLUSTER", "MYID"])?;
         let replica = self.add_node()?;
         wait_until(&replica.log(), || {
             // Refused until it has heard of the master.
-            Ok(replica.command(["CLUSTER", "REPLICATE", &master])? == "OK")
+            Ok(replica.command(["CLUSTER", "REPLICATE", &id])? == "OK")
         })?;
-        replica.wait_for_sync()?;
         self.wait_until_ok()?;
         Ok(self.nodes.len() - 1)
     }
@@ -350,6 +356,11 @@ fn shared(variable: &str) -> String {
     std::env::var(variable).unwrap_or_else(|_| {
         panic!("there is no Redis to test with: run scripts/test, or set {variable}")
     })
+}
+
+fn offset(info: &str, name: &str) -> Option<u64> {
+    info.lines()
+        .find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
 }
 
 /// Where Debian keeps the programs, should `PATH` be bare.

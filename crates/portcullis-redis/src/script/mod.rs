@@ -4,21 +4,33 @@ use std::sync::LazyLock;
 
 use redis::Cmd;
 
+/// Sets fields of a user.
+pub(crate) static CHANGE_USER: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("change_user.lua")));
+
 /// Adds a user.
 pub(crate) static CREATE_USER: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("create_user.lua")));
 
-/// Sets fields of a user.
-pub(crate) static CHANGE_USER: LazyLock<Script> =
-    LazyLock::new(|| Script::new(include_str!("change_user.lua")));
+/// Deletes a user.
+pub(crate) static DELETE_USER: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("delete_user.lua")));
+
+/// Adds a token.
+pub(crate) static INSERT_TOKEN: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("insert_token.lua")));
+
+/// Notes a token among those of its user.
+pub(crate) static NOTE_TOKEN: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("note_token.lua")));
 
 /// Replaces the password hash of a user.
 pub(crate) static REPLACE_HASH: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("replace_hash.lua")));
 
-/// Deletes a user.
-pub(crate) static DELETE_USER: LazyLock<Script> =
-    LazyLock::new(|| Script::new(include_str!("delete_user.lua")));
+/// Deletes a token.
+pub(crate) static REVOKE_TOKEN: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("revoke_token.lua")));
 
 /// A script and the digest by which a server remembers it. Each answers 1 if it did something,
 /// and 0 if there was nothing to do.

@@ -1,11 +1,12 @@
 //! What happens to a cluster, and what its users see of it. Each has a cluster of its own.
 
 use portcullis_core::CredentialStore;
+use portcullis_redis::RedisStore;
 use portcullis_testkit::{Subject, credential_store};
 use portcullis_testservers::redis::{Cluster, Server};
 use tokio::runtime::Runtime;
 
-use crate::common::{Logins, alice, open, until};
+use crate::common::{Logins, alice, is_unavailable, open, until};
 
 #[tokio::test]
 async fn a_node_that_goes_down_is_unavailable_until_it_is_back() {
@@ -47,14 +48,15 @@ async fn a_cluster_that_is_down_is_unavailable_until_it_is_back() {
         node.stop().unwrap();
     }
     logins.are_unavailable().await;
-    let late = Logins::over(open(&impatient(&cluster)).await);
-    late.are_unavailable().await;
+    let opened = RedisStore::open(&impatient(&cluster)).await;
+    is_unavailable(&opened.unwrap_err());
 
     for node in cluster.nodes_mut() {
         node.restart().unwrap();
     }
     cluster.wait_until_ok().unwrap();
     logins.are_answered().await;
+    let late = Logins::over(open(&impatient(&cluster)).await);
     late.are_answered().await;
 }
 
@@ -73,6 +75,9 @@ async fn a_replica_ends(outage: impl Fn(&mut Server)) {
     let replica = cluster.add_replica(KEYS).unwrap();
     let logins = Logins::with_alice(open(&impatient(&cluster)).await).await;
     let owner = cluster.node_of(KEYS).unwrap();
+    // What the replica has not heard of would be lost.
+    let nodes = cluster.nodes();
+    nodes[replica].wait_for_sync(&nodes[owner]).unwrap();
     outage(&mut cluster.nodes_mut()[owner]);
     logins.are_unavailable().await;
 

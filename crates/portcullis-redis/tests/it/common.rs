@@ -7,17 +7,22 @@ use std::time::{Duration, Instant};
 use portcullis_core::{
     Authenticator, Credential, CredentialStore, Error, ErrorKind, HashPool, HashPoolConfig,
     LoginRequest, OsRandom, PasswordHash, Reply, Secret, TokenEndpoint, TokenIssuer, TokenRequest,
-    TokenResponse, UserId, UserStatus, Username, async_trait,
+    TokenResponse, TokenStore, UserId, UserStatus, Username, async_trait,
 };
 use portcullis_redis::RedisStore;
 use portcullis_testkit::{FakeHasher, Subject};
 
 /// A new store in the place that `url` names, through two handles with a connection each: Redis
 /// tells them from two processes by nothing.
-pub(crate) async fn handles(url: &str) -> Subject<dyn CredentialStore> {
+pub(crate) async fn users(url: &str) -> Subject<dyn CredentialStore> {
     let url = with_own_prefix(url);
-    let [one, other] = [open(&url).await, open(&url).await];
-    Subject::from(one).also(Arc::new(other))
+    Subject::from(open(&url).await).also(Arc::new(open(&url).await))
+}
+
+/// The same of tokens.
+pub(crate) async fn tokens(url: &str) -> Subject<dyn TokenStore> {
+    let url = with_own_prefix(url);
+    Subject::from(open(&url).await).also(Arc::new(open(&url).await))
 }
 
 pub(crate) async fn open(url: &str) -> RedisStore {
@@ -71,7 +76,8 @@ impl Logins {
         let reply = self.log_in("right").await;
         assert_eq!(reply.body(), br#"{"detail":"Service Unavailable"}"#);
         assert!(reply.headers().any(|header| header == ("retry-after", "1")));
-        is_unavailable(&self.store.find(&alice().username).await.unwrap_err());
+        let found = CredentialStore::find(&self.store, &alice().username).await;
+        is_unavailable(&found.unwrap_err());
     }
 
     /// Logins are answered, but nothing can be changed.

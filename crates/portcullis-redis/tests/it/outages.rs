@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::thread;
 
-use portcullis_core::CredentialStore;
+use portcullis_core::{CredentialStore, TokenStore};
 use portcullis_redis::RedisStore;
-use portcullis_testkit::{Subject, credential_store};
+use portcullis_redis::redis::Client;
+use portcullis_testkit::{Subject, credential_store, token_store};
 use portcullis_testservers::redis::Server;
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
@@ -17,12 +18,17 @@ use crate::common::{Logins, alice, is_unavailable, open, until};
 async fn a_server_that_is_down_at_the_start_is_unavailable_until_it_is_up() {
     let mut server = persistent();
     server.stop().unwrap();
-    let logins = Logins::over(open(&impatient(&server)).await);
+    is_unavailable(&RedisStore::open(&impatient(&server)).await.unwrap_err());
+    let store = RedisStore::new(&Client::open(server.url()).unwrap()).unwrap();
+    let logins = Logins::over(store);
     logins.are_unavailable().await;
 
     server.restart().unwrap();
     logins.store.create(&alice()).await.unwrap();
     logins.are_answered().await;
+    Logins::over(open(&impatient(&server)).await)
+        .are_answered()
+        .await;
 }
 
 #[tokio::test]
@@ -194,9 +200,14 @@ fn a_store_outlives_the_runtime_that_first_used_it() {
     runtime().block_on(logins.are_answered());
 }
 
+/// Every method says so, of users and of tokens.
 async fn is_unavailable_to_all(store: &RedisStore) {
-    let subject = Subject::from(store.clone());
-    credential_store::an_unreachable_store_is_unavailable(&subject)
+    let users = Subject::from(store.clone());
+    credential_store::an_unreachable_store_is_unavailable(&users)
+        .await
+        .unwrap();
+    let tokens = Subject::of(Arc::new(store.clone()) as Arc<dyn TokenStore>);
+    token_store::an_unreachable_store_is_unavailable(&tokens)
         .await
         .unwrap();
 }

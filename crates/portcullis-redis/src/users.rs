@@ -1,6 +1,5 @@
 //! The keys of users as a [`CredentialStore`].
 
-use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::try_join_all;
@@ -10,7 +9,8 @@ use portcullis_core::{
 };
 
 use crate::connection::Call;
-use crate::error::corrupt;
+use crate::error::{cannot_store, corrupt};
+use crate::fields::{Fields, json, since_1970};
 use crate::script::{CHANGE_USER, CREATE_USER, DELETE_USER, REPLACE_HASH};
 use crate::store::RedisStore;
 
@@ -61,7 +61,7 @@ impl CredentialStore for RedisStore {
 
     async fn create(&self, credential: &Credential) -> Result<(), Error> {
         let keys = self.keys();
-        let scopes = scopes_json(&credential.scopes)?;
+        let scopes = json(SCOPES, &credential.scopes)?;
         let tokens_valid_from = microseconds(credential.tokens_valid_from)?;
         let mut arguments = vec![
             credential.username.as_str(),
@@ -152,13 +152,10 @@ impl RedisStore {
         call: &Call<'_>,
         username: &Username,
     ) -> Result<Option<Credential>, Error> {
-        let command = redis::cmd("HGETALL").arg(self.keys().user(username)).take();
-        let mut fields: HashMap<String, String> = call.query(&command).await?;
-        // Redis has no empty hash: it is the same as none.
-        if fields.is_empty() {
-            return Ok(None);
-        }
-        credential(username, &mut fields).map(Some)
+        let fields = call.fields(&self.keys().user(username)).await?;
+        fields
+            .map(|fields| credential(username, fields))
+            .transpose()
     }
 
     /// The username of an id. It may be gone, or another's, a moment later.
@@ -184,27 +181,17 @@ impl RedisStore {
     }
 }
 
-fn credential(
-    username: &Username,
-    fields: &mut HashMap<String, String>,
-) -> Result<Credential, Error> {
-    let user_id = fields.remove(USER_ID).ok_or_else(|| corrupt(USER_ID))?;
-    let mut credential = Credential::new(UserId::new(user_id), username.clone());
-    credential.password_hash = fields.remove(PASSWORD_HASH).map(PasswordHash::new);
-    credential.status = match fields.get(STATUS).map(String::as_str) {
-        Some(DISABLED) => UserStatus::Disabled,
-        Some(ENABLED) => UserStatus::Enabled,
+fn credential(username: &Username, mut fields: Fields) -> Result<Credential, Error> {
+    let user_id = UserId::new(fields.text(USER_ID)?);
+    let mut credential = Credential::new(user_id, username.clone());
+    credential.password_hash = fields.take(PASSWORD_HASH).map(PasswordHash::new);
+    credential.status = match fields.text(STATUS)?.as_str() {
+        DISABLED => UserStatus::Disabled,
+        ENABLED => UserStatus::Enabled,
         _ => return Err(corrupt(STATUS)),
     };
-    credential.scopes = fields
-        .get(SCOPES)
-        .and_then(|scopes| serde_json::from_str(scopes).ok())
-        .ok_or_else(|| corrupt(SCOPES))?;
-    credential.tokens_valid_from = fields
-        .get(TOKENS_VALID_FROM)
-        .and_then(|since| since.parse().ok())
-        .and_then(|since| SystemTime::UNIX_EPOCH.checked_add(Duration::from_micros(since)))
-        .ok_or_else(|| corrupt(TOKENS_VALID_FROM))?;
+    credential.scopes = fields.list(SCOPES)?;
+    credential.tokens_valid_from = fields.time(TOKENS_VALID_FROM, Duration::from_micros)?;
     Ok(credential)
 }
 
@@ -216,18 +203,8 @@ fn status_text(status: UserStatus) -> Result<&'static str, Error> {
     }
 }
 
-fn scopes_json(scopes: &[String]) -> Result<String, Error> {
-    serde_json::to_string(scopes).map_err(|error| cannot_store(SCOPES).with_source(error))
-}
-
 fn microseconds(time: SystemTime) -> Result<String, Error> {
-    time.duration_since(SystemTime::UNIX_EPOCH)
-        .map(|since| since.as_micros().to_string())
-        .map_err(|_| cannot_store(TOKENS_VALID_FROM))
-}
-
-fn cannot_store(what: &str) -> Error {
-    Error::new(ErrorKind::Internal, format!("{what} cannot be stored"))
+    Ok(since_1970(TOKENS_VALID_FROM, time)?.as_micros().to_string())
 }
 
 /// How many users are read at a time.
