@@ -51,9 +51,9 @@ pub(crate) fn run(args: &DrillArgs) -> Result<(), Box<dyn Error>> {
     users.restart()?;
     back.push(("Postgres", started.elapsed()));
     wait_until(4);
-    tokens.stop();
+    tokens.stop()?;
     wait_until(5);
-    tokens.start_again()?;
+    tokens.restart()?;
     back.push(("Redis", started.elapsed()));
     let outcome = load.join().map_err(|_| "the load panicked")??;
 
