@@ -24,7 +24,10 @@ static HASHER: LazyLock<MigratingHasher> = LazyLock::new(|| {
 fuzz_target!(|hash: &str| {
     let hash = PasswordHash::new(hash);
     let _ = HASHER.needs_rehash(&hash);
-    if let Err(error) = HASHER.verify(b"password", &hash, &mut Arena::new()) {
+    let mut arena = Arena::new();
+    if let Err(error) = HASHER.verify(b"password", &hash, &mut arena) {
         assert_eq!(error.kind(), ErrorKind::Corrupt);
     }
+    // What the limits do not allow takes no memory.
+    assert!(arena.capacity() <= 128 << 10);
 });

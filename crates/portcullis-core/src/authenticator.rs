@@ -3,9 +3,11 @@
 use std::collections::HashSet;
 use std::error::Error as StdError;
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::clock::Clock;
 use crate::error::{Error, ErrorKind};
-use crate::password::{Arena, HashPool, PasswordHash, PasswordHasher, Verdict};
+use crate::password::{Arena, HashPool, PasswordHash, PasswordHasher, TargetTime, Verdict};
 use crate::secret::Secret;
 use crate::store::{Credential, CredentialStore, UserId, UserStatus, Username};
 
@@ -13,24 +15,42 @@ use crate::store::{Credential, CredentialStore, UserId, UserStatus, Username};
 ///
 /// An unknown user, a wrong password, a disabled user, a user without a password and a hash that
 /// cannot be read take the same path and do the same work: one look-up, one hash. Where there is
-/// no hash to check, a decoy at the current parameters is checked in its place.
+/// no hash to check, a decoy at the current parameters is checked in its place. Where checking the
+/// stored hash is cheaper than that, as with one that was migrated from another system, the
+/// hashing thread stays busy until as much time has passed.
+///
+/// A stored hash that is *dearer* than the current parameters cannot be hidden: its user can be
+/// told from others until their next login, when the hash is replaced. Each is logged.
 #[derive(Clone, Debug)]
 pub struct Authenticator {
     store: Arc<dyn CredentialStore>,
     pool: HashPool,
     decoy: PasswordHash,
+    target: Arc<TargetTime>,
 }
 
 impl Authenticator {
-    /// Makes an authenticator over `store`. Blocks for one hash, which proves that hashing works
-    /// here and makes the decoy.
+    /// Makes an authenticator over `store`. Blocks for two hashes, which prove that hashing works
+    /// here, make the decoy, and measure what checking it takes.
     ///
     /// # Errors
-    /// As [`HashPool::hash`].
+    /// As [`HashPool::hash`] and [`HashPool::verify`].
     pub fn new(store: Arc<dyn CredentialStore>, pool: HashPool) -> Result<Self, Error> {
-        // Its password need not be secret: a match with the decoy is never accepted.
-        let decoy = pool.run_blocking(|hasher, arena| hasher.hash(b"decoy", arena))??;
-        Ok(Self { store, pool, decoy })
+        let clock = Arc::clone(pool.clock());
+        let (decoy, first) = pool.run_blocking(move |hasher, arena| {
+            // Its password need not be secret: a match with the decoy is never accepted.
+            let decoy = hasher.hash(b"decoy", arena)?;
+            let started = clock.monotonic();
+            hasher.verify(b"decoy", &decoy, arena)?;
+            let duration = clock.monotonic().saturating_sub(started);
+            Ok::<_, Error>((decoy, duration))
+        })??;
+        Ok(Self {
+            store,
+            pool,
+            decoy,
+            target: Arc::new(TargetTime::new(first)),
+        })
     }
 
     /// Finds out who this is.
@@ -61,12 +81,21 @@ impl Authenticator {
             acceptable: enabled && stored.is_some(),
             hash: stored.unwrap_or_else(|| self.decoy.clone()),
             decoy: self.decoy.clone(),
+            clock: Arc::clone(self.pool.clock()),
+            target: Arc::clone(&self.target),
         };
-        let outcome = self
+        let checked = self
             .pool
             .run(move |hasher, arena| check.run(hasher, arena))
             .await??;
-        match (outcome, credential) {
+        if let (Some(excess), Some(user)) = (checked.excess, &credential) {
+            tracing::info!(
+                user_id = %user.user_id,
+                ?excess,
+                "checking this user's password hash takes longer than a current one"
+            );
+        }
+        match (checked.outcome, credential) {
             (Outcome::Accepted { rehash }, Some(credential)) => {
                 if let Some((old, new)) = rehash {
                     self.replace_hash(&credential.user_id, &old, &new).await;
@@ -154,32 +183,56 @@ struct Check {
     acceptable: bool,
     hash: PasswordHash,
     decoy: PasswordHash,
+    clock: Arc<dyn Clock>,
+    target: Arc<TargetTime>,
 }
 
 impl Check {
-    fn run(self, hasher: &dyn PasswordHasher, arena: &mut Arena) -> Result<Outcome, Error> {
+    fn run(self, hasher: &dyn PasswordHasher, arena: &mut Arena) -> Result<Checked, Error> {
+        let started = self.clock.monotonic();
         let password = self.password.expose().as_bytes();
         let verdict = match hasher.verify(password, &self.hash, arena) {
             Ok(verdict) => verdict,
             // One user's hash is broken, and the answer must not tell whose.
             Err(error) if error.kind() == ErrorKind::Corrupt => {
                 hasher.verify(password, &self.decoy, arena)?;
-                return Ok(Outcome::Corrupt(error));
+                return Ok(Checked {
+                    outcome: Outcome::Corrupt(error),
+                    excess: None,
+                });
             }
             Err(error) => return Err(error),
         };
-        if verdict == Verdict::Mismatch || !self.acceptable {
-            return Ok(Outcome::Refused);
-        }
-        let rehash = if hasher.needs_rehash(&self.hash) {
-            hasher.hash(password, arena).ok()
+        let obsolete = hasher.needs_rehash(&self.hash);
+        let duration = self.clock.monotonic().saturating_sub(started);
+        let mut excess = None;
+        if obsolete {
+            let target = self.target.next();
+            self.clock.busy_wait(started.saturating_add(target));
+            excess = duration.checked_sub(target.saturating_mul(2));
         } else {
-            None
+            self.target.record(duration);
+        }
+        let outcome = if verdict == Verdict::Mismatch || !self.acceptable {
+            Outcome::Refused
+        } else {
+            let rehash = if obsolete {
+                hasher.hash(password, arena).ok()
+            } else {
+                None
+            };
+            Outcome::Accepted {
+                rehash: rehash.map(|new| (self.hash, new)),
+            }
         };
-        Ok(Outcome::Accepted {
-            rehash: rehash.map(|new| (self.hash, new)),
-        })
+        Ok(Checked { outcome, excess })
     }
+}
+
+struct Checked {
+    outcome: Outcome,
+    // By how much the check took longer than twice a current one: so much is not noise.
+    excess: Option<Duration>,
 }
 
 enum Outcome {

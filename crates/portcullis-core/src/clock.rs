@@ -1,6 +1,7 @@
 //! Where the core learns the time, so that tests can say what time it is.
 
 use std::fmt::Debug;
+use std::hint;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -12,6 +13,11 @@ pub trait Clock: Debug + Send + Sync + 'static {
     /// Time since a fixed but arbitrary moment. Never goes back, whatever happens to
     /// [`now`](Self::now): for measuring how long something took.
     fn monotonic(&self) -> Duration;
+
+    /// Keeps the calling thread busy until [`monotonic`](Self::monotonic) has reached `until`, as
+    /// exactly as it can. Called on hashing threads, for the time by which an old hash is cheaper
+    /// to check than a current one.
+    fn busy_wait(&self, until: Duration);
 }
 
 /// The clock of the operating system.
@@ -27,5 +33,12 @@ impl Clock for SystemClock {
     fn monotonic(&self) -> Duration {
         static START: OnceLock<Instant> = OnceLock::new();
         START.get_or_init(Instant::now).elapsed()
+    }
+
+    // Sleeping would be kinder, but wakes up late by as much as an attacker can measure.
+    fn busy_wait(&self, until: Duration) {
+        while self.monotonic() < until {
+            hint::spin_loop();
+        }
     }
 }

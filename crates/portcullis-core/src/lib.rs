@@ -36,8 +36,9 @@ pub use password::BcryptScheme;
 #[cfg(feature = "pbkdf2")]
 pub use password::Pbkdf2Scheme;
 pub use password::{
-    Arena, Argon2Limits, Argon2Params, Argon2idHasher, HashPool, HashPoolConfig, HashScheme,
-    MigratingHasher, PasswordHash, PasswordHasher, PasswordPolicy, PasswordTooShort, Verdict,
+    Arena, Argon2Limits, Argon2Params, Argon2idHasher, HashPool, HashPoolConfig, HashPoolMetrics,
+    HashScheme, MigratingHasher, PasswordHash, PasswordHasher, PasswordPolicy, PasswordTooShort,
+    ThreadPriority, Verdict, Wiping,
 };
 #[cfg(feature = "scrypt")]
 pub use password::{ScryptLimits, ScryptScheme};

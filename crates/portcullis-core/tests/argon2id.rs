@@ -146,16 +146,6 @@ fn a_hash_above_the_limits_is_refused_before_memory_is_allocated() {
 }
 
 #[test]
-fn an_arena_holds_the_largest_hash_and_no_more() {
-    let arena = &mut Arena::new();
-    let hash = |kib| Argon2idHasher::new(Argon2Params::danger_below_owasp(kib, 1, 1).unwrap());
-    for kib in [64, 8, 256, 64] {
-        hash(kib).hash(b"secret", arena).unwrap();
-    }
-    assert_eq!(arena.capacity(), 256 * 1024);
-}
-
-#[test]
 fn parameters_weaker_than_owasp_or_impossible_are_refused() {
     for row in Argon2Params::OWASP {
         let (m, t) = (row.memory_kib(), row.iterations());

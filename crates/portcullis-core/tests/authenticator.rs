@@ -1,12 +1,13 @@
 //! One answer and the same work for everybody who may not log in.
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use portcullis_core::{
-    Authentication, Authenticator, BoxError, Credential, CredentialStore, HashPool, MemoryStore,
-    PasswordHash, Secret, UserId, UserStatus, Username,
+    Authentication, Authenticator, BoxError, Clock, Credential, CredentialStore, HashPool,
+    HashPoolConfig, MemoryStore, PasswordHash, Secret, UserId, UserStatus, Username,
 };
-use portcullis_testkit::{FakeHasher, HashWork};
+use portcullis_testkit::{FakeHasher, HashWork, ManualClock};
 
 /// `right`, as [`FakeHasher`] hashes it.
 const RIGHT: &str = "7269676874";
@@ -79,6 +80,39 @@ async fn an_obsolete_hash_is_replaced_after_a_match() -> Result<(), BoxError> {
     Ok(())
 }
 
+#[tokio::test]
+async fn checking_a_cheaper_hash_takes_as_long_as_checking_a_current_one() -> Result<(), BoxError> {
+    let clock = Arc::new(ManualClock::new(SystemTime::UNIX_EPOCH));
+    let hasher = Arc::new(FakeHasher::new(10).with_clock(Arc::clone(&clock)));
+    let store = Arc::new(MemoryStore::new());
+    for (username, cost) in [("cheap", 1), ("current", 10), ("dear", 25)] {
+        let hash = PasswordHash::new(format!("$fake${cost}${RIGHT}"));
+        let credential = Credential::new(UserId::new(username), Username::new(username))
+            .with_password_hash(hash);
+        store.create(&credential).await?;
+    }
+    let mut config = HashPoolConfig::default();
+    config.clock = Arc::clone(&clock) as _;
+    let authenticator = Authenticator::new(store, HashPool::new(hasher, config)?)?;
+    let wrong = Secret::from("wrong".to_owned());
+    for (username, seconds) in [
+        ("nobody", 10),
+        ("current", 10),
+        ("cheap", 10),
+        // Known and documented: it cannot be hidden.
+        ("dear", 25),
+        ("cheap", 10),
+    ] {
+        let started = clock.monotonic();
+        authenticator
+            .authenticate(&Username::new(username), &wrong)
+            .await?;
+        let took = clock.monotonic() - started;
+        assert_eq!(took, Duration::from_secs(seconds), "{username}");
+    }
+    Ok(())
+}
+
 /// A store with a user for every state there is.
 struct House {
     authenticator: Authenticator,
@@ -105,8 +139,9 @@ impl House {
         let hasher = Arc::new(FakeHasher::new(1));
         let pool = HashPool::inline(Arc::clone(&hasher) as _);
         let authenticator = Authenticator::new(Arc::clone(&store) as _, pool)?;
-        // Making the decoy.
-        assert_eq!(hasher.take_work(), [HashWork::Hash { cost: 1 }]);
+        // Making the decoy and measuring it.
+        let work = [HashWork::Hash { cost: 1 }, HashWork::Verify { cost: 1 }];
+        assert_eq!(hasher.take_work(), work);
         Ok(Self {
             authenticator,
             hasher,

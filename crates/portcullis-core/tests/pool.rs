@@ -10,8 +10,8 @@ use std::task::{Context, Waker};
 use std::time::{Duration, SystemTime};
 
 use portcullis_core::{
-    Arena, BoxError, Error, ErrorKind, HashPool, HashPoolConfig, PasswordHash, PasswordHasher,
-    Secret, Verdict,
+    Arena, BoxError, Error, ErrorKind, HashPool, HashPoolConfig, HashPoolMetrics, PasswordHash,
+    PasswordHasher, Secret, Verdict,
 };
 use portcullis_testkit::ManualClock;
 
@@ -121,6 +121,63 @@ async fn a_panicking_hasher_is_internal_and_costs_no_thread() {
     let next = stage.start("next");
     stage.finish(1);
     assert!(next.await.unwrap().is_ok());
+}
+
+#[tokio::test]
+async fn a_draining_pool_finishes_what_it_took_and_takes_no_more() {
+    let stage = Stage::new(|_| {});
+    let running = stage.start("running");
+    stage.wait_until_begun("running");
+    let waiting = stage.start("waiting");
+    let mut drained = pin!(stage.pool.drain());
+    let context = &mut Context::from_waker(Waker::noop());
+    assert!(drained.as_mut().poll(context).is_pending());
+
+    let late = stage.pool.hash(secret("late")).await.unwrap_err();
+    assert_eq!(late.kind(), ErrorKind::Unavailable);
+    stage.finish(2);
+    drained.await;
+    assert!(running.await.unwrap().is_ok());
+    assert!(waiting.await.unwrap().is_ok());
+    stage.pool.drain().await;
+}
+
+#[tokio::test]
+async fn the_metrics_count_each_request_once() {
+    let stage = Stage::new(|config| {
+        config.queue = 3;
+        config.deadline = 3 * SECOND;
+    });
+    let running = stage.start("running");
+    stage.wait_until_begun("running");
+    let waiting = stage.start("waiting");
+    {
+        let mut gone = pin!(stage.pool.hash(secret("gone")));
+        let context = &mut Context::from_waker(Waker::noop());
+        assert!(gone.as_mut().poll(context).is_pending());
+    }
+    let late = stage.start("late");
+    assert!(stage.pool.hash(secret("refused")).await.is_err());
+    let metrics = stage.pool.metrics();
+    assert_eq!((metrics.queued, metrics.running), (3, 1));
+
+    stage.clock.advance(2 * SECOND);
+    stage.finish(1);
+    assert!(running.await.unwrap().is_ok());
+    stage.wait_until_begun("waiting");
+    stage.clock.advance(2 * SECOND);
+    stage.finish(1);
+    assert!(waiting.await.unwrap().is_ok());
+    assert!(late.await.unwrap().is_err());
+    stage.pool.drain().await;
+
+    let mut expected = HashPoolMetrics::default();
+    expected.done = 2;
+    expected.refused = 2;
+    expected.skipped = 1;
+    expected.waited = 2 * SECOND;
+    expected.served = 4 * SECOND;
+    assert_eq!(stage.pool.metrics(), expected);
 }
 
 /// A pool of one thread whose hasher reports each hash and waits to be told to finish it.

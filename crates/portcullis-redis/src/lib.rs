@@ -1,1 +1,25 @@
-//! Portcullis storage on Redis.
+#![doc = include_str!("../README.md")]
+
+mod connection;
+
+mod error;
+
+mod fields;
+
+mod keys;
+
+mod open;
+
+mod script;
+
+mod store;
+pub use store::RedisStore;
+
+mod tokens;
+
+mod users;
+
+pub use redis;
+
+/// The schemes of the URLs that [`RedisStore::open`] takes.
+pub const SCHEMES: [&str; 2] = ["redis", "rediss"];

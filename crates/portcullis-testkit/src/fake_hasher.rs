@@ -2,9 +2,12 @@
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use portcullis_core::{Arena, Error, ErrorKind, PasswordHash, PasswordHasher, Verdict};
+
+use crate::manual_clock::ManualClock;
 
 /// A hasher whose hashes are `$fake$<cost>$<password in hex>`: the same for the same password,
 /// and **readable by anybody**.
@@ -33,6 +36,7 @@ use portcullis_core::{Arena, Error, ErrorKind, PasswordHash, PasswordHasher, Ver
 pub struct FakeHasher {
     cost: AtomicU32,
     work: Mutex<Vec<HashWork>>,
+    clock: Option<Arc<ManualClock>>,
 }
 
 /// One step of work that a [`FakeHasher`] did.
@@ -55,13 +59,22 @@ pub enum HashWork {
 }
 
 impl FakeHasher {
-    /// Makes a hasher whose new hashes have `cost`. It is only a number: nothing gets slower.
+    /// Makes a hasher whose new hashes have `cost`. It is only a number: nothing gets slower,
+    /// unless [`with_clock`](Self::with_clock) says so.
     #[must_use]
     pub fn new(cost: u32) -> Self {
         Self {
             cost: AtomicU32::new(cost),
             work: Mutex::default(),
+            clock: None,
         }
+    }
+
+    /// Makes each step of work take as many seconds on `clock` as it costs.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<ManualClock>) -> Self {
+        self.clock = Some(clock);
+        self
     }
 
     /// Changes the cost of new hashes; older ones then need a rehash.
@@ -79,6 +92,14 @@ impl FakeHasher {
         self.cost.load(Ordering::SeqCst)
     }
 
+    fn did(&self, work: HashWork) {
+        self.work().push(work);
+        let (HashWork::Hash { cost } | HashWork::Verify { cost }) = work;
+        if let Some(clock) = &self.clock {
+            clock.advance(Duration::from_secs(cost.into()));
+        }
+    }
+
     fn work(&self) -> MutexGuard<'_, Vec<HashWork>> {
         self.work.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -93,7 +114,7 @@ impl Default for FakeHasher {
 impl PasswordHasher for FakeHasher {
     fn hash(&self, password: &[u8], _: &mut Arena) -> Result<PasswordHash, Error> {
         let cost = self.cost();
-        self.work().push(HashWork::Hash { cost });
+        self.did(HashWork::Hash { cost });
         Ok(PasswordHash::new(format!("$fake${cost}${}", hex(password))))
     }
 
@@ -105,7 +126,7 @@ impl PasswordHasher for FakeHasher {
     ) -> Result<Verdict, Error> {
         let (cost, digest) = parse(hash)
             .ok_or_else(|| Error::new(ErrorKind::Corrupt, "the password hash is not a fake one"))?;
-        self.work().push(HashWork::Verify { cost });
+        self.did(HashWork::Verify { cost });
         Ok(if digest == hex(password) {
             Verdict::Match
         } else {

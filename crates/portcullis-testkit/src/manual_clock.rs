@@ -67,6 +67,14 @@ impl Clock for ManualClock {
     fn monotonic(&self) -> Duration {
         self.lock().monotonic
     }
+
+    /// Lets the time pass that is waited for.
+    fn busy_wait(&self, until: Duration) {
+        let mut time = self.lock();
+        let duration = until.saturating_sub(time.monotonic);
+        time.now += duration;
+        time.monotonic += duration;
+    }
 }
 
 #[derive(Debug)]

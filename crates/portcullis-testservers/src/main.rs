@@ -9,7 +9,7 @@ use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitCode, ExitStatus, Stdio};
 
-use portcullis_testservers::postgres;
+use portcullis_testservers::{postgres, redis};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
@@ -51,6 +51,18 @@ async fn run(
         let server = postgres::Server::start()?;
         command.env(postgres::URL_VARIABLE, server.url());
         _postgres = Some(server);
+    }
+    let mut _redis = None;
+    if env::var_os(redis::URL_VARIABLE).is_none() {
+        let server = redis::Server::start()?;
+        command.env(redis::URL_VARIABLE, server.url());
+        _redis = Some(server);
+    }
+    let mut _redis_cluster = None;
+    if env::var_os(redis::CLUSTER_URL_VARIABLE).is_none() {
+        let cluster = redis::Cluster::start()?;
+        command.env(redis::CLUSTER_URL_VARIABLE, cluster.url());
+        _redis_cluster = Some(cluster);
     }
 
     let mut child = command.spawn()?;

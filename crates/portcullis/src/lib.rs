@@ -8,8 +8,11 @@ pub use portcullis_actix as actix;
 #[cfg(feature = "jwt")]
 pub use portcullis_jwt as jwt;
 
+#[cfg(feature = "postgres")]
+pub use portcullis_postgres as postgres;
+
 #[cfg(feature = "sqlite")]
 pub use portcullis_sqlite as sqlite;
 
 mod open;
-pub use open::open;
+pub use open::{Stores, migrate, open};

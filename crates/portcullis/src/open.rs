@@ -1,20 +1,44 @@
-//! Turns a URL into the store it names.
+//! Turns a URL into the stores it names.
 
 use std::sync::Arc;
 
-use portcullis_core::{CredentialStore, Error, ErrorKind, MemoryStore};
+use portcullis_core::{
+    CredentialStore, Error, ErrorKind, MemoryStore, MemoryTokenStore, TokenStore,
+};
+#[cfg(feature = "postgres")]
+use portcullis_postgres::PostgresStore;
+#[cfg(feature = "sqlite")]
+use portcullis_sqlite::SqliteStore;
 
-/// Opens the store that `url` names, so that an operator chooses it at run time:
+/// Everything that portcullis keeps in one place, over the same connections.
 ///
-/// | URL | store | feature |
+/// Take users from one and tokens from another to keep them in different places.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Stores {
+    /// The users.
+    pub credentials: Arc<dyn CredentialStore>,
+    /// The opaque access tokens, if such are issued.
+    pub tokens: Arc<dyn TokenStore>,
+}
+
+/// Opens the stores that `url` names, so that an operator chooses them at run time:
+///
+/// | URL | stores | feature |
 /// |---|---|---|
-/// | `memory:` | [`MemoryStore`] | always there |
-/// | `sqlite://path` | `SqliteStore`, created if absent | `sqlite` |
+/// | `memory:` | [`MemoryStore`] and [`MemoryTokenStore`], empty | always there |
+/// | `sqlite://PATH` | `SqliteStore`, created if absent, its tables brought up to date | `sqlite` |
+/// | `postgres://USER:PASSWORD@HOST/DATABASE` | `PostgresStore`, whose tables [`migrate`] makes | `postgres` |
+///
+/// What else a URL may say is in the documentation of the crate of each store.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), portcullis::Error> {
-/// let store = portcullis::open("memory:").await?;
+/// use portcullis::Username;
+///
+/// let users = portcullis::open("memory:").await?.credentials;
+/// assert_eq!(users.find(&Username::new("ada")).await?, None);
 /// # Ok(())
 /// # }
 /// ```
@@ -23,29 +47,87 @@ use portcullis_core::{CredentialStore, Error, ErrorKind, MemoryStore};
 /// `InvalidConfig` if the scheme is unknown, or its feature is not compiled in (the two are told
 /// apart), or the rest of the URL is not what that store takes; otherwise what the store's own
 /// `open` returns. The message names the scheme and never the URL, which may hold a password.
-pub async fn open(url: &str) -> Result<Arc<dyn CredentialStore>, Error> {
-    let scheme = url.split_once(':').map(|(scheme, _)| scheme);
-    match scheme {
-        Some("memory") => Ok(Arc::new(MemoryStore::new())),
+pub async fn open(url: &str) -> Result<Stores, Error> {
+    match Backend::of(url)? {
+        Backend::Memory => Ok(Stores {
+            credentials: Arc::new(MemoryStore::new()),
+            tokens: Arc::new(MemoryTokenStore::new()),
+        }),
+        #[cfg(feature = "postgres")]
+        Backend::Postgres => PostgresStore::open(url).await.map(shared),
         #[cfg(feature = "sqlite")]
-        Some(portcullis_sqlite::SCHEME) => {
-            Ok(Arc::new(portcullis_sqlite::SqliteStore::open(url).await?))
-        }
-        #[cfg(not(feature = "sqlite"))]
-        Some("sqlite") => Err(not_enabled("sqlite")),
-        Some(scheme) if is_scheme(scheme) => Err(invalid(format!(
-            "no store has the URL scheme `{scheme}:`; use `memory:` or `sqlite://path`"
-        ))),
-        _ => Err(invalid(
-            "the store URL has no scheme; use `memory:` or `sqlite://path`".to_owned(),
-        )),
+        Backend::Sqlite => SqliteStore::open(url).await.map(shared),
     }
 }
 
-#[cfg(not(feature = "sqlite"))]
-fn not_enabled(feature: &str) -> Error {
+/// Makes the tables that `url` needs, or brings them up to date: for Postgres, whose [`open`]
+/// makes none. Other stores look after themselves: there is nothing to do.
+///
+/// May be called any number of times, by several processes at the same time.
+///
+/// # Errors
+/// `InvalidConfig` as [`open`], and if the user of the connection has not the rights; otherwise
+/// what the store's own `migrate` returns.
+pub async fn migrate(url: &str) -> Result<(), Error> {
+    match Backend::of(url)? {
+        Backend::Memory => Ok(()),
+        #[cfg(feature = "postgres")]
+        Backend::Postgres => {
+            let store = PostgresStore::connect(url).await?;
+            let migrated = store.migrate().await;
+            store.pool().close().await;
+            migrated
+        }
+        #[cfg(feature = "sqlite")]
+        Backend::Sqlite => {
+            SqliteStore::open(url).await?.pool().close().await;
+            Ok(())
+        }
+    }
+}
+
+/// The stores that are compiled in.
+enum Backend {
+    Memory,
+    #[cfg(feature = "postgres")]
+    Postgres,
+    #[cfg(feature = "sqlite")]
+    Sqlite,
+}
+
+impl Backend {
+    fn of(url: &str) -> Result<Self, Error> {
+        let scheme = url.split_once(':').map(|(scheme, _)| scheme);
+        match scheme {
+            Some("memory") => Ok(Self::Memory),
+            #[cfg(feature = "postgres")]
+            Some("postgres" | "postgresql") => Ok(Self::Postgres),
+            #[cfg(not(feature = "postgres"))]
+            Some(scheme @ ("postgres" | "postgresql")) => Err(not_enabled(scheme, "postgres")),
+            #[cfg(feature = "sqlite")]
+            Some("sqlite") => Ok(Self::Sqlite),
+            #[cfg(not(feature = "sqlite"))]
+            Some(scheme @ "sqlite") => Err(not_enabled(scheme, "sqlite")),
+            Some(scheme) if is_scheme(scheme) => Err(invalid(format!(
+                "no store has the URL scheme `{scheme}:`; use {KNOWN}"
+            ))),
+            _ => Err(invalid(format!("the store URL has no scheme; use {KNOWN}"))),
+        }
+    }
+}
+
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+fn shared(store: impl CredentialStore + TokenStore + Clone) -> Stores {
+    Stores {
+        credentials: Arc::new(store.clone()),
+        tokens: Arc::new(store),
+    }
+}
+
+#[cfg(not(all(feature = "postgres", feature = "sqlite")))]
+fn not_enabled(scheme: &str, feature: &str) -> Error {
     invalid(format!(
-        "stores with the URL scheme `{feature}:` are not compiled in; enable the feature \
+        "stores with the URL scheme `{scheme}:` are not compiled in; enable the feature \
          `{feature}` of portcullis"
     ))
 }
@@ -61,3 +143,5 @@ fn is_scheme(text: &str) -> bool {
 fn invalid(message: String) -> Error {
     Error::new(ErrorKind::InvalidConfig, message)
 }
+
+const KNOWN: &str = "`memory:`, `sqlite://PATH` or `postgres://...`";

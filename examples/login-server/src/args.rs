@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use clap::{ArgGroup, Parser, Subcommand};
+use clap::builder::FalseyValueParser;
+use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
 
 /// A login server: POST /v1/login takes the OAuth2 password form and answers a bearer token.
 #[derive(Debug, Parser)]
@@ -21,6 +22,8 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Serve a temporary store with one user, and print requests to try.
     Demo(DemoArgs),
+    /// Make the tables of the stores, or bring them up to date; deletes nothing.
+    Migrate(MigrateArgs),
     /// Serve logins.
     Serve(ServeArgs),
     /// Manage the users of a store.
@@ -38,12 +41,23 @@ pub(crate) struct DemoArgs {
 }
 
 #[derive(Debug, clap::Args)]
+pub(crate) struct MigrateArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    #[command(flatten)]
+    pub(crate) token_store: TokenStoreArgs,
+}
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct ServeArgs {
     /// The address to listen on; port 0 takes a free one.
     #[arg(long, env = "PORTCULLIS_LISTEN", default_value = "127.0.0.1:8000")]
     pub(crate) listen: SocketAddr,
     #[command(flatten)]
     pub(crate) store: StoreArgs,
+    /// Migrate the stores first, as the command `migrate` does.
+    #[arg(long, env = "PORTCULLIS_MIGRATE", value_parser = FalseyValueParser::new())]
+    pub(crate) migrate: bool,
     /// The path under which login and me are served.
     #[arg(long, env = "PORTCULLIS_PREFIX", default_value = "/v1")]
     pub(crate) prefix: String,
@@ -55,7 +69,8 @@ pub(crate) struct ServeArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct StoreArgs {
-    /// Where the users are: `sqlite://path` (created if absent) or `memory:`.
+    /// Where the users are: `sqlite://PATH` (created if absent), `postgres://...`, `redis://...`
+    /// or `memory:`.
     #[arg(
         long = "store",
         env = "PORTCULLIS_STORE",
@@ -67,19 +82,26 @@ pub(crate) struct StoreArgs {
 }
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct TokenArgs {
-    /// A file with the secret that signs tokens (HS256): at least 32 bytes. A line feed at its end
-    /// is not part of it. Without this and `--jwt-key-file`, a secret is made beside the database.
-    #[arg(long, env = "PORTCULLIS_JWT_SECRET_FILE", value_name = "FILE")]
-    pub(crate) jwt_secret_file: Option<PathBuf>,
-    /// A file with an Ed25519 private key in PEM (PKCS#8) that signs tokens (EdDSA).
+pub(crate) struct TokenStoreArgs {
+    /// Where opaque tokens are, if not with the users; a URL as for `--store`.
     #[arg(
         long,
-        env = "PORTCULLIS_JWT_KEY_FILE",
-        value_name = "FILE",
-        conflicts_with = "jwt_secret_file"
+        env = "PORTCULLIS_TOKEN_STORE",
+        hide_env_values = true,
+        value_name = "URL"
     )]
-    pub(crate) jwt_key_file: Option<PathBuf>,
+    pub(crate) token_store: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct TokenArgs {
+    /// What tokens are made of.
+    #[arg(long, env = "PORTCULLIS_TOKENS", default_value = "jwt")]
+    pub(crate) tokens: TokenKind,
+    #[command(flatten)]
+    pub(crate) token_store: TokenStoreArgs,
+    #[command(flatten)]
+    pub(crate) key: KeyArgs,
     /// Who issues the tokens (`iss`).
     #[arg(long, env = "PORTCULLIS_ISSUER", default_value = "portcullis")]
     pub(crate) issuer: String,
@@ -95,6 +117,32 @@ pub(crate) struct TokenArgs {
         value_parser = clap::value_parser!(u32).range(1..)
     )]
     pub(crate) token_lifetime: u32,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum TokenKind {
+    /// Signed: checked without a store, good until they expire.
+    Jwt,
+    /// Random: their meaning is in the token store, and they can be revoked at once.
+    Opaque,
+}
+
+/// Used with `--tokens jwt`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct KeyArgs {
+    /// A file with the secret that signs tokens (HS256): at least 32 bytes. A line feed at its end
+    /// is not part of it. Without this and `--jwt-key-file`, a secret is made beside a SQLite
+    /// database, and for this process alone with any other store.
+    #[arg(long, env = "PORTCULLIS_JWT_SECRET_FILE", value_name = "FILE")]
+    pub(crate) jwt_secret_file: Option<PathBuf>,
+    /// A file with an Ed25519 private key in PEM (PKCS#8) that signs tokens (EdDSA).
+    #[arg(
+        long,
+        env = "PORTCULLIS_JWT_KEY_FILE",
+        value_name = "FILE",
+        conflicts_with = "jwt_secret_file"
+    )]
+    pub(crate) jwt_key_file: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -143,6 +191,8 @@ pub(crate) struct AddArgs {
 pub(crate) struct SetPasswordArgs {
     #[command(flatten)]
     pub(crate) name: NameArgs,
+    #[command(flatten)]
+    pub(crate) token_store: TokenStoreArgs,
     #[command(flatten)]
     pub(crate) password: PasswordArgs,
 }

@@ -7,6 +7,7 @@ use crate::args::DemoArgs;
 use crate::failure::Failure;
 use crate::keys;
 use crate::serve::{self, Server};
+use crate::tokens::Tokens;
 use crate::user;
 
 const USERNAME: &str = "demo@example.com";
@@ -18,16 +19,18 @@ pub(crate) async fn run(args: DemoArgs) -> Result<(), Failure> {
         ))
     })?;
     let database = directory.path().join("portcullis.db");
-    let store = portcullis::open(&format!("sqlite://{}", database.display())).await?;
+    let users = portcullis::open(&format!("sqlite://{}", database.display()))
+        .await?
+        .credentials;
     let password = keys::random_text::<15>()?;
     let hash = user::hash(Secret::from(password.to_string())).await?;
-    user::create(store.as_ref(), USERNAME, hash, Vec::new()).await?;
+    user::create(users.as_ref(), USERNAME, hash, Vec::new()).await?;
     let key = SigningKey::from_hs256_secret(keys::random_text::<32>()?.as_bytes())?;
     let server = Server {
         listen: args.listen,
         prefix: "/v1".to_owned(),
-        store,
-        issuer: JwtIssuer::new(key, "portcullis", "portcullis"),
+        users,
+        tokens: Tokens::jwt(JwtIssuer::new(key, "portcullis", "portcullis")),
         pool: serve::pool(&args.hashing)?,
     };
     server

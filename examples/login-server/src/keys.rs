@@ -3,35 +3,33 @@
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use portcullis::jwt::{JwtIssuer, SigningKey};
+use portcullis::jwt::SigningKey;
 use portcullis::{Error, OsRandom, SecureRandom};
 use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
-use crate::args::TokenArgs;
+use crate::args::KeyArgs;
 use crate::failure::Failure;
 
 /// 256 bits, as many as HS256 can use (RFC 7518 §3.2).
 const SECRET_BYTES: usize = 32;
 
-pub(crate) fn issuer(args: &TokenArgs, store_url: &str) -> Result<JwtIssuer, Failure> {
-    let key = match (&args.jwt_secret_file, &args.jwt_key_file) {
-        (Some(file), _) => hs256(file, "--jwt-secret-file")?,
-        (None, Some(file)) => {
-            let pem = read(file, "--jwt-key-file")?;
-            SigningKey::from_ed25519_pem(&pem).map_err(|error| unusable(file, &error))?
-        }
-        (None, None) => match database_path(store_url) {
-            Some(database) => beside(database)?,
-            None => SigningKey::generate_ephemeral(&OsRandom)?,
-        },
-    };
-    let lifetime = Duration::from_secs(args.token_lifetime.into());
-    Ok(JwtIssuer::new(key, &args.issuer, &args.audience).with_lifetime(lifetime)?)
+/// The key that the flags name, or else one that is kept beside the database.
+pub(crate) fn signing_key(args: &KeyArgs, store_url: &str) -> Result<SigningKey, Failure> {
+    if let Some(file) = &args.jwt_secret_file {
+        return hs256(file, "--jwt-secret-file");
+    }
+    if let Some(file) = &args.jwt_key_file {
+        let pem = read(file, "--jwt-key-file")?;
+        return SigningKey::from_ed25519_pem(&pem).map_err(|error| unusable(file, &error));
+    }
+    match database_path(store_url)? {
+        Some(database) => beside(&database),
+        None => Ok(SigningKey::generate_ephemeral(&OsRandom)?),
+    }
 }
 
 /// Makes text of `N` random bytes.
@@ -107,9 +105,16 @@ fn unusable(file: &Path, error: &Error) -> Failure {
     ))
 }
 
-/// The file of an SQLite URL.
-fn database_path(store_url: &str) -> Option<&Path> {
-    let path = store_url.strip_prefix("sqlite://")?;
-    let path = path.split('?').next().unwrap_or(path);
-    Some(Path::new(path))
+/// The file of a SQLite URL.
+#[cfg(feature = "sqlite")]
+fn database_path(store_url: &str) -> Result<Option<PathBuf>, Error> {
+    match store_url.split_once(':') {
+        Some((portcullis::sqlite::SCHEME, _)) => portcullis::sqlite::database_path(store_url),
+        _ => Ok(None),
+    }
+}
+
+#[cfg(not(feature = "sqlite"))]
+fn database_path(_: &str) -> Result<Option<PathBuf>, Error> {
+    Ok(None)
 }

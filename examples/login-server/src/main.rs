@@ -11,7 +11,9 @@ mod args;
 mod demo;
 mod failure;
 mod keys;
+mod migrate;
 mod serve;
+mod tokens;
 mod user;
 
 fn main() -> ExitCode {
@@ -23,6 +25,7 @@ fn main() -> ExitCode {
     let result = actix_web::rt::System::new().block_on(async {
         match args.command {
             Command::Demo(demo) => demo::run(demo).await,
+            Command::Migrate(args) => migrate::run(&args.store, &args.token_store).await,
             Command::Serve(serve) => serve::run(serve).await,
             Command::User(user) => user::run(user).await,
         }

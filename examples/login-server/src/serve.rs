@@ -1,13 +1,15 @@
 //! The server itself.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use actix_web::web::{self, Data};
 use actix_web::{App, HttpResponse, HttpServer};
 use portcullis::actix::{Bearer, LoginRoutes};
-use portcullis::jwt::JwtIssuer;
 use portcullis::{
     Argon2Params, Argon2idHasher, Authenticator, BearerGuard, CredentialStore, HashPool,
     HashPoolConfig, TokenEndpoint, openapi,
@@ -16,15 +18,20 @@ use serde::Serialize;
 
 use crate::args::{HashArgs, ServeArgs};
 use crate::failure::Failure;
-use crate::keys;
+use crate::migrate;
+use crate::tokens::Tokens;
 
 pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
     check_prefix(&args.prefix)?;
+    if args.migrate {
+        migrate::run(&args.store, &args.tokens.token_store).await?;
+    }
+    let stores = portcullis::open(&args.store.url).await?;
     let server = Server {
         listen: args.listen,
         prefix: args.prefix,
-        store: portcullis::open(&args.store.url).await?,
-        issuer: keys::issuer(&args.tokens, &args.store.url)?,
+        tokens: Tokens::open(&args.tokens, &args.store.url, stores.tokens).await?,
+        users: stores.credentials,
         pool: pool(&args.hashing)?,
     };
     server
@@ -36,8 +43,8 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
 pub(crate) struct Server {
     pub(crate) listen: SocketAddr,
     pub(crate) prefix: String,
-    pub(crate) store: Arc<dyn CredentialStore>,
-    pub(crate) issuer: JwtIssuer,
+    pub(crate) users: Arc<dyn CredentialStore>,
+    pub(crate) tokens: Tokens,
     pub(crate) pool: HashPool,
 }
 
@@ -45,10 +52,10 @@ impl Server {
     /// Serves until SIGTERM or SIGINT, then finishes the requests it has begun. Tells `ready` the
     /// address once connections are accepted.
     pub(crate) async fn run(self, ready: impl FnOnce(SocketAddr)) -> Result<(), Failure> {
-        let verifier = Arc::new(self.issuer.verifier());
-        let guard = BearerGuard::new(verifier).with_credential_check(Arc::clone(&self.store));
-        let authenticator = Authenticator::new(self.store, self.pool)?;
-        let endpoint = TokenEndpoint::new(authenticator, Arc::new(self.issuer));
+        let guard =
+            BearerGuard::new(self.tokens.verifier).with_credential_check(Arc::clone(&self.users));
+        let authenticator = Authenticator::new(self.users, self.pool)?;
+        let endpoint = TokenEndpoint::new(authenticator, self.tokens.issuer);
         let login = LoginRoutes::new(endpoint).with_prefix(self.prefix.as_str());
         let me_path = format!("{}/me", self.prefix);
         let document = Data::new(openapi::login_document(&login.login_path()));
@@ -73,11 +80,17 @@ impl Server {
             tracing::info!(%address, "listening");
         }
         let address = server.addrs().first().copied().unwrap_or(self.listen);
-        let running = server.run();
-        ready(address);
-        running
-            .await
-            .map_err(|error| Failure::refused(format!("the server stopped: {error}")))
+        let mut running = pin!(server.run());
+        // From its first step on it listens to SIGTERM, which may come once the address is known.
+        let begun = poll_fn(|context| Poll::Ready(running.as_mut().poll(context))).await;
+        let ended = match begun {
+            Poll::Pending => {
+                ready(address);
+                running.await
+            }
+            Poll::Ready(ended) => ended,
+        };
+        ended.map_err(|error| Failure::refused(format!("the server stopped: {error}")))
     }
 }
 
@@ -86,6 +99,8 @@ pub(crate) fn pool(args: &HashArgs) -> Result<HashPool, Failure> {
     config.threads = args.hash_threads.unwrap_or(config.threads);
     config.queue = args.hash_queue;
     let hasher = Argon2idHasher::new(Argon2Params::default());
+    #[cfg(feature = "argon2-simd")]
+    let hasher = hasher.with_simd()?;
     Ok(HashPool::new(Arc::new(hasher), config)?)
 }
 

@@ -6,12 +6,13 @@ use std::time::SystemTime;
 
 use portcullis::{
     Argon2Params, Argon2idHasher, Credential, CredentialStore, Error, ErrorKind, HashPool,
-    OsRandom, PasswordHash, PasswordPolicy, Secret, UserId, UserStatus, Username,
+    OsRandom, PasswordHash, PasswordPolicy, Secret, Stores, UserId, UserStatus, Username,
 };
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::args::{AddArgs, NameArgs, PasswordArgs, SetPasswordArgs, StoreArgs, UserCommand};
 use crate::failure::Failure;
+use crate::tokens;
 
 /// How many users `list` reads at a time.
 const PAGE: usize = 1_000;
@@ -55,37 +56,41 @@ pub(crate) async fn hash(password: Secret) -> Result<PasswordHash, Error> {
 }
 
 async fn add(args: AddArgs) -> Result<(), Failure> {
-    let store = open(&args.name.store).await?;
+    let store = open(&args.name.store).await?.credentials;
     let hash = new_hash(&args.password).await?;
     create(store.as_ref(), &args.name.username, hash, args.scopes).await
 }
 
 async fn set_password(args: SetPasswordArgs) -> Result<(), Failure> {
-    let store = open(&args.name.store).await?;
-    let user = find(store.as_ref(), &args.name.username).await?;
+    let stores = open(&args.name.store).await?;
+    let users = stores.credentials;
+    let user = find(users.as_ref(), &args.name.username).await?;
+    let tokens = tokens::store(&args.token_store, stores.tokens).await?;
     let hash = new_hash(&args.password).await?;
-    let changed = store
+    let changed = users
         .set_password(&user.user_id, &hash, SystemTime::now())
         .await?;
+    // The time of the change has done for them already, but for those of the same second.
+    tokens.revoke_all(&user.user_id).await?;
     done(changed, &args.name.username)
 }
 
 async fn set_status(args: NameArgs, status: UserStatus) -> Result<(), Failure> {
-    let store = open(&args.store).await?;
+    let store = open(&args.store).await?.credentials;
     let user = find(store.as_ref(), &args.username).await?;
     let changed = store.set_status(&user.user_id, status).await?;
     done(changed, &args.username)
 }
 
 async fn delete(args: NameArgs) -> Result<(), Failure> {
-    let store = open(&args.store).await?;
+    let store = open(&args.store).await?.credentials;
     let user = find(store.as_ref(), &args.username).await?;
     let deleted = store.delete(&user.user_id).await?;
     done(deleted, &args.username)
 }
 
 async fn list(args: StoreArgs) -> Result<(), Failure> {
-    let store = open(&args).await?;
+    let store = open(&args).await?.credentials;
     let mut out = io::stdout().lock();
     let mut after = None;
     loop {
@@ -108,10 +113,10 @@ async fn list(args: StoreArgs) -> Result<(), Failure> {
     }
 }
 
-async fn open(args: &StoreArgs) -> Result<Arc<dyn CredentialStore>, Failure> {
+async fn open(args: &StoreArgs) -> Result<Stores, Failure> {
     if args.url == "memory:" {
         return Err(Failure::config(
-            "a `memory:` store ends with the command; use `--store sqlite://path`",
+            "a `memory:` store ends with the command; use `--store sqlite://PATH`",
         ));
     }
     Ok(portcullis::open(&args.url).await?)

@@ -190,6 +190,19 @@ fn bad_configuration_ends_with_a_sentence_and_code_2() {
             "absent/directory",
         ),
         (&["--store", "sqlite://no.db"], "no.db"),
+        (&["--store", "sqlite://%ff"], "UTF-8"),
+        (&["--tokens", "paseto"], "jwt, opaque"),
+        (
+            &[
+                "--store",
+                "memory:",
+                "--tokens",
+                "opaque",
+                "--token-store",
+                "mysql://root:hunter2@db/tokens",
+            ],
+            "`mysql:`",
+        ),
         (&["--store", "sqlite:///proc/users.db"], "/proc/users.db"),
         (&["--store", "memory:", "--listen", &taken], "--listen"),
         (
@@ -225,6 +238,26 @@ fn the_generated_key_file_is_for_its_owner_only() {
     drop(serve(directory.path()));
     let metadata = std::fs::metadata(directory.path().join("users.db.key")).unwrap();
     assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn the_generated_key_file_is_beside_the_database_wherever_the_url_says_that_is() {
+    let directory = tempfile::tempdir().unwrap();
+    for (url, files) in [
+        ("sqlite::memory:", &[][..]),
+        (
+            "sqlite://my%20users%3F.db?mode=rwc",
+            &["my users?.db", "my users?.db.key"],
+        ),
+    ] {
+        assert!(Server::start(directory.path(), ["serve", "--store", url]).terminate());
+        let entries = std::fs::read_dir(directory.path()).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        // What SQLite has beside an open database may outlive the process.
+        names.retain(|name| !name.to_string_lossy().contains(".db-"));
+        assert_eq!(names, files, "{url}");
+    }
 }
 
 #[test]

@@ -9,13 +9,15 @@ use crate::error::{Error, ErrorKind};
 
 mod arena;
 mod argon2id;
+mod kernel;
 #[cfg(any(feature = "bcrypt", feature = "pbkdf2", feature = "scrypt"))]
 mod legacy;
 mod migrating;
 mod policy;
 mod pool;
+mod target_time;
 
-pub use arena::Arena;
+pub use arena::{Arena, Wiping};
 pub use argon2id::{Argon2Limits, Argon2Params, Argon2idHasher};
 #[cfg(feature = "bcrypt")]
 pub use legacy::BcryptScheme;
@@ -25,7 +27,8 @@ pub use legacy::Pbkdf2Scheme;
 pub use legacy::{ScryptLimits, ScryptScheme};
 pub use migrating::{HashScheme, MigratingHasher};
 pub use policy::{PasswordPolicy, PasswordTooShort};
-pub use pool::{HashPool, HashPoolConfig};
+pub use pool::{HashPool, HashPoolConfig, HashPoolMetrics, ThreadPriority};
+pub(crate) use target_time::TargetTime;
 
 /// A way to hash passwords: CPU-bound, synchronous, without I/O.
 ///

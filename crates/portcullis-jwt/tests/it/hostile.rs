@@ -336,7 +336,7 @@ fn a_token_is_accepted_from_nbf_until_exp_give_or_take_the_leeway() {
     }
     let default = verifier(&hs256(), at(EXP + 29));
     assert_eq!(verdict(&default, &token), "accepted");
-    let default = default.with_clock(Arc::new(FixedClock(at(EXP + 30))));
+    let default = default.with_clock(Arc::new(ManualClock::new(at(EXP + 30))));
     assert_eq!(verdict(&default, &token), "the token has expired");
     let forgiving = default.with_leeway(Duration::MAX);
     assert_eq!(verdict(&forgiving, &token), "accepted");

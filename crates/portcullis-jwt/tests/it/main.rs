@@ -13,8 +13,8 @@ mod tokens;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use portcullis_core::Clock;
 use portcullis_jwt::{JwtIssuer, JwtVerifier, SigningKey};
+use portcullis_testkit::ManualClock;
 
 const ISSUER: &str = "https://login.example";
 const AUDIENCE: &str = "https://api.example";
@@ -30,19 +30,6 @@ const SECRET: &[u8] = include_bytes!("../fixtures/hs256.secret");
 const PRIVATE_PEM: &[u8] = include_bytes!("../fixtures/ed25519.pem");
 const PUBLIC_PEM: &[u8] = include_bytes!("../fixtures/ed25519.pub.pem");
 
-#[derive(Debug)]
-struct FixedClock(SystemTime);
-
-impl Clock for FixedClock {
-    fn now(&self) -> SystemTime {
-        self.0
-    }
-
-    fn monotonic(&self) -> Duration {
-        Duration::ZERO
-    }
-}
-
 fn at(seconds: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(seconds)
 }
@@ -56,10 +43,10 @@ fn eddsa() -> SigningKey {
 }
 
 fn issuer(key: SigningKey) -> JwtIssuer {
-    JwtIssuer::new(key, ISSUER, AUDIENCE).with_clock(Arc::new(FixedClock(at(IAT))))
+    JwtIssuer::new(key, ISSUER, AUDIENCE).with_clock(Arc::new(ManualClock::new(at(IAT))))
 }
 
 fn verifier(key: &SigningKey, now: SystemTime) -> JwtVerifier {
     JwtVerifier::new(key.verifying_key().clone(), ISSUER, AUDIENCE)
-        .with_clock(Arc::new(FixedClock(now)))
+        .with_clock(Arc::new(ManualClock::new(now)))
 }

@@ -146,7 +146,7 @@ async fn the_public_key_alone_verifies() {
     let token = issue(&issuer(eddsa()), TokenRequest::new(&UserId::new("alice"))).await;
     let key = VerifyingKey::from_ed25519_pem(PUBLIC_PEM).unwrap();
     let verifier =
-        JwtVerifier::new(key, ISSUER, AUDIENCE).with_clock(Arc::new(FixedClock(at(IAT))));
+        JwtVerifier::new(key, ISSUER, AUDIENCE).with_clock(Arc::new(ManualClock::new(at(IAT))));
     assert_eq!(
         verifier.verify(&token).await.unwrap().sub,
         UserId::new("alice")
@@ -156,7 +156,9 @@ async fn the_public_key_alone_verifies() {
 #[tokio::test]
 async fn the_lifetime_is_what_expires_in_and_exp_say() {
     let issuer = issuer(hs256())
-        .with_clock(Arc::new(FixedClock(at(IAT) + Duration::from_millis(999))))
+        .with_clock(Arc::new(ManualClock::new(
+            at(IAT) + Duration::from_millis(999),
+        )))
         .with_lifetime(Duration::from_millis(60_999))
         .unwrap();
     let subject = UserId::new("alice");
@@ -192,7 +194,7 @@ async fn a_token_that_cannot_be_made_is_an_error() {
             ErrorKind::Unavailable,
         ),
         (
-            issuer().with_clock(Arc::new(FixedClock(before_1970))),
+            issuer().with_clock(Arc::new(ManualClock::new(before_1970))),
             "alice".to_owned(),
             ErrorKind::Internal,
         ),

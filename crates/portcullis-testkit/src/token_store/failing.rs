@@ -7,7 +7,7 @@ use super::alice;
 use crate::property::{at, fails};
 use crate::suite::{Outcome, Subject};
 
-/// Every method of a store that cannot be reached fails with `Unavailable`.
+/// Every method of a store that cannot be reached fails with `Unavailable`, if it has to reach it.
 ///
 /// `subject` is one whose connection is closed or whose server is down.
 ///
@@ -21,8 +21,11 @@ pub async fn an_unreachable_store_is_unavailable(subject: &Subject<dyn TokenStor
     fails("revoke", &store.revoke(&hash).await, Unavailable)?;
     let revoked = store.revoke_all(&alice.sub).await;
     fails("revoke_all", &revoked, Unavailable)?;
-    let deleted = store.delete_expired(at(1, 0)).await;
-    fails("delete_expired", &deleted, Unavailable)
+    match store.delete_expired(at(1, 0)).await {
+        // A store that drops tokens by itself does nothing here, and need not notice.
+        Ok(0) => Ok(()),
+        answer => fails("delete_expired", &answer, Unavailable),
+    }
 }
 
 /// A token whose claims make no sense is `Corrupt`, not absent.

@@ -1,0 +1,102 @@
+//! What an error of the driver means.
+
+use std::error::Error as _;
+use std::io;
+
+use portcullis_core::{Error, ErrorKind};
+use redis::{ErrorKind as Driver, RedisError, ServerErrorKind as Server};
+
+/// Chooses the kind by what the caller can do about it.
+pub(crate) fn from_driver(error: &RedisError) -> Error {
+    let (kind, message) = match error.kind() {
+        _ if is_refused(error) => (
+            ErrorKind::Unavailable,
+            "the Redis server refuses the username or the password",
+        ),
+        Driver::ClusterConnectionNotFound
+        | Driver::Io
+        | Driver::Parse
+        | Driver::Server(
+            Server::Ask
+            | Server::BusyLoading
+            | Server::ClusterDown
+            | Server::MasterDown
+            | Server::Moved
+            | Server::ReadOnly
+            | Server::TryAgain,
+        ) => NO_ANSWER,
+        Driver::Server(Server::NoPerm) => (
+            ErrorKind::InvalidConfig,
+            "the Redis user may not do what portcullis needs: allow it in the ACL",
+        ),
+        Driver::Server(Server::ResponseError) if is_crowded(error) => NO_ANSWER,
+        _ => match error.code() {
+            Some("BUSY" | "MISCONF" | "NOREPLICAS" | "OOM" | "UNKILLABLE") => NO_ANSWER,
+            Some("WRONGTYPE") => UNREADABLE,
+            _ => (
+                ErrorKind::Internal,
+                "the Redis server does not understand a command",
+            ),
+        },
+    };
+    Error::new(kind, message).with_source(cause(error))
+}
+
+/// Like [`from_driver`], for the first connection: what will not pass by itself can be corrected
+/// now.
+pub(crate) fn at_opening(error: &RedisError) -> Error {
+    let meaning = from_driver(error);
+    let message = match error.kind() {
+        _ if is_refused(error) => {
+            "the Redis server refuses the username or the password: check both in the URL"
+        }
+        Driver::Parse | Driver::RESP3NotSupported => {
+            "what answers is not Redis 6 or later: check host and port"
+        }
+        _ if meaning.kind() == ErrorKind::Unavailable => return meaning,
+        _ => "the Redis server refuses the connection: check the database number and the ACL",
+    };
+    Error::new(ErrorKind::InvalidConfig, message).with_source(cause(error))
+}
+
+/// What is stored is not what a user or a token is made of. `what` names the part.
+pub(crate) fn corrupt(what: &'static str) -> Error {
+    Error::new(UNREADABLE.0, UNREADABLE.1).with_source(what)
+}
+
+/// A value that has no place in Redis. `what` names it.
+pub(crate) fn cannot_store(what: &str) -> Error {
+    Error::new(ErrorKind::Internal, format!("{what} cannot be stored"))
+}
+
+fn is_refused(error: &RedisError) -> bool {
+    error.kind() == Driver::AuthenticationFailed
+        || matches!(error.code(), Some("NOAUTH" | "WRONGPASS"))
+}
+
+fn is_crowded(error: &RedisError) -> bool {
+    error
+        .detail()
+        .is_some_and(|detail| detail.starts_with("max number of clients"))
+}
+
+/// What may be told of an error. The rest of a server's sentence quotes commands, and a driver's
+/// quotes replies: both may hold passwords and hashes.
+fn cause(error: &RedisError) -> String {
+    if let Some(code) = error.code() {
+        return format!("the server answered {code}");
+    }
+    match error.source().and_then(|source| source.downcast_ref()) {
+        Some(error) => io::Error::to_string(error),
+        None => error.category().to_owned(),
+    }
+}
+
+const NO_ANSWER: (ErrorKind, &str) = (
+    ErrorKind::Unavailable,
+    "the Redis server cannot be used now",
+);
+const UNREADABLE: (ErrorKind, &str) = (
+    ErrorKind::Corrupt,
+    "the Redis server holds what cannot be read",
+);

@@ -1,0 +1,186 @@
+//! Turns a URL into a store, and finds out what cannot work about it.
+
+use std::slice;
+use std::time::Duration;
+
+use portcullis_core::{Error, ErrorKind};
+use redis::cluster::ClusterClientBuilder;
+use redis::io::tcp::TcpSettings;
+use redis::{Client, ConnectionInfo, InfoDict, IntoConnectionInfo};
+use tokio::time::Instant;
+
+use crate::SCHEMES;
+use crate::connection::Server;
+use crate::error::at_opening;
+use crate::store::{DEFAULT_TIMEOUT, RedisStore};
+
+pub(crate) async fn open(url: &str) -> Result<RedisStore, Error> {
+    let url = RedisUrl::parse(url)?;
+    url.check().await?;
+    url.store()
+}
+
+struct RedisUrl {
+    servers: Servers,
+    prefix: Option<String>,
+    timeout: Duration,
+}
+
+enum Servers {
+    /// Some nodes of a cluster: one that is up knows all the others.
+    Cluster(Vec<ConnectionInfo>),
+    One(Box<ConnectionInfo>),
+}
+
+impl RedisUrl {
+    fn parse(url: &str) -> Result<Self, Error> {
+        let (servers, options) = url.split_once('?').unwrap_or((url, ""));
+        let mut is_cluster = false;
+        let mut prefix = None;
+        let mut timeout = DEFAULT_TIMEOUT;
+        for option in options.split('&').filter(|option| !option.is_empty()) {
+            match option.split_once('=') {
+                Some(("cluster", "false")) => is_cluster = false,
+                Some(("cluster", "true")) => is_cluster = true,
+                Some(("cluster", _)) => return Err(invalid("`cluster` is `true` or `false`")),
+                Some(("prefix", text)) => prefix = Some(text.to_owned()),
+                Some(("timeout_ms", number)) => {
+                    let number = number.parse().ok().filter(|n| (1..=60_000).contains(n));
+                    timeout = Duration::from_millis(
+                        number
+                            .ok_or_else(|| invalid("`timeout_ms` is a number from 1 to 60000"))?,
+                    );
+                }
+                _ => {
+                    return Err(invalid(
+                        "a Redis URL has no other options than `cluster`, `prefix` and \
+                         `timeout_ms`",
+                    ));
+                }
+            }
+        }
+        let mut addresses = addresses(servers, &tcp_settings(timeout))?;
+        let servers = match (is_cluster, addresses.pop()) {
+            (false, Some(server)) if addresses.is_empty() => Servers::One(Box::new(server)),
+            (false, _) => {
+                return Err(invalid(
+                    "only a cluster has several hosts: add `cluster=true`, or leave one",
+                ));
+            }
+            (true, last) => {
+                addresses.extend(last);
+                if addresses.iter().any(|node| node.redis_settings().db() != 0) {
+                    return Err(invalid("a Redis cluster has no database but 0"));
+                }
+                Servers::Cluster(addresses)
+            }
+        };
+        Ok(Self {
+            servers,
+            prefix,
+            timeout,
+        })
+    }
+
+    /// Asks whether this can be used as the URL says; of a cluster, the first node that answers.
+    async fn check(&self) -> Result<(), Error> {
+        let (is_cluster, addresses) = match &self.servers {
+            Servers::Cluster(nodes) => (true, nodes.as_slice()),
+            Servers::One(server) => (false, slice::from_ref(&**server)),
+        };
+        let mut checked = Ok(());
+        for address in addresses {
+            checked = check(address, is_cluster, self.timeout).await;
+            if !matches!(&checked, Err(error) if error.kind() == ErrorKind::Unavailable) {
+                break;
+            }
+        }
+        checked
+    }
+
+    fn store(self) -> Result<RedisStore, Error> {
+        let store = match self.servers {
+            Servers::Cluster(nodes) => {
+                let builder = ClusterClientBuilder::new(nodes);
+                RedisStore::on_cluster(builder.tcp_settings(tcp_settings(self.timeout)))?
+            }
+            Servers::One(server) => {
+                RedisStore::new(&Client::open(*server).map_err(|_| not_a_url())?)?
+            }
+        }
+        .with_timeout(self.timeout);
+        match self.prefix {
+            Some(prefix) => store.with_prefix(&prefix),
+            None => Ok(store),
+        }
+    }
+}
+
+async fn check(address: &ConnectionInfo, is_cluster: bool, timeout: Duration) -> Result<(), Error> {
+    let mut command = redis::cmd("INFO");
+    command.arg("cluster");
+    let reply = Server::new(address.clone())
+        .map_err(|_| not_a_url())?
+        .send(&command, Instant::now() + timeout)
+        .await
+        .map_err(|error| at_opening(&error))?;
+    let info: Option<InfoDict> = redis::from_redis_value(reply).ok();
+    match info.and_then(|info| info.get("cluster_enabled")) {
+        Some(1) if !is_cluster => Err(invalid(
+            "the Redis server is part of a cluster: add `cluster=true`",
+        )),
+        Some(0) if is_cluster => Err(invalid(
+            "the Redis server is not part of a cluster: leave out `cluster=true`",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Reads `scheme://user:password@host:port,host:port/database`: what stands around the hosts goes
+/// for each of them.
+fn addresses(servers: &str, tcp: &TcpSettings) -> Result<Vec<ConnectionInfo>, Error> {
+    let (scheme, rest) = servers.split_once("://").ok_or_else(not_a_url)?;
+    if !SCHEMES.contains(&scheme) {
+        return Err(not_a_url());
+    }
+    if scheme == "rediss" && cfg!(not(feature = "tls")) {
+        return Err(invalid(
+            "`rediss:` is not compiled in; enable the feature `tls` of portcullis-redis",
+        ));
+    }
+    if rest.contains('#') {
+        // The driver knows `#insecure`.
+        return Err(not_a_url());
+    }
+    let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
+    let (user, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
+    hosts
+        .split(',')
+        .map(|host| {
+            let address = format!("{scheme}://{user}@{host}/{database}").into_connection_info();
+            Ok(address
+                .map_err(|_| not_a_url())?
+                .set_tcp_settings(tcp.clone()))
+        })
+        .collect()
+}
+
+fn tcp_settings(timeout: Duration) -> TcpSettings {
+    let settings = TcpSettings::default().set_nodelay(true);
+    // A node that is gone without a word is then noticed, though a cluster's driver does not give
+    // up a connection on which nobody answers.
+    #[cfg(target_os = "linux")]
+    let settings = settings.set_user_timeout(timeout);
+    #[cfg(not(target_os = "linux"))]
+    let _ = timeout;
+    settings
+}
+
+fn not_a_url() -> Error {
+    // The driver's error may quote the URL.
+    invalid("a Redis URL is `redis://USER:PASSWORD@HOST:PORT/DATABASE`, or `rediss:` for TLS")
+}
+
+fn invalid(message: &'static str) -> Error {
+    Error::new(ErrorKind::InvalidConfig, message)
+}

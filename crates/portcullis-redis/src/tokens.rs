@@ -1,0 +1,129 @@
+//! The keys of tokens as a [`TokenStore`].
+
+use std::time::{Duration, SystemTime};
+
+use futures_util::future::try_join_all;
+use portcullis_core::{Claims, Error, ErrorKind, TokenHash, TokenStore, UserId, async_trait};
+
+use crate::fields::{Fields, json, since_1970};
+use crate::script::{INSERT_TOKEN, NOTE_TOKEN, REVOKE_TOKEN};
+use crate::store::RedisStore;
+
+/// A token is one key, and alone decides whether there is the token. Its user's set only says
+/// where to look for it: a token is noted there before it is inserted, and until Redis drops it.
+/// So the set lacks none, whatever breaks in between, and what it has too much does no harm.
+#[async_trait]
+impl TokenStore for RedisStore {
+    async fn insert(&self, hash: &TokenHash, claims: &Claims) -> Result<(), Error> {
+        let (key, tokens) = (self.keys().token(hash), self.keys().tokens_of(&claims.sub));
+        let iat = since_1970(IAT, claims.iat)?.as_secs().to_string();
+        let exp = since_1970(EXP, claims.exp)?;
+        let drop_at = (exp + SLACK).as_secs().to_string();
+        let exp = exp.as_secs().to_string();
+        let aud = json(AUD, &claims.aud)?;
+        let scopes = json(SCOPES, &claims.scopes)?;
+        let mut arguments = vec![
+            &drop_at,
+            ISS,
+            &claims.iss,
+            SUB,
+            claims.sub.as_str(),
+            AUD,
+            &aud,
+            EXP,
+            &exp,
+            IAT,
+            &iat,
+            JTI,
+            &claims.jti,
+            SCOPES,
+            &scopes,
+        ];
+        if let Some(client_id) = &claims.client_id {
+            arguments.extend([CLIENT_ID, client_id]);
+        }
+        let call = self.call();
+        call.run(&NOTE_TOKEN, &[&tokens], &[&key, &drop_at]).await?;
+        let inserted = call.run(&INSERT_TOKEN, &[&key], &arguments).await?;
+        inserted
+            .then_some(())
+            .ok_or_else(|| Error::new(ErrorKind::AlreadyExists, "the hash of the token is taken"))
+    }
+
+    async fn find(&self, hash: &TokenHash) -> Result<Option<Claims>, Error> {
+        let fields = self.call().fields(&self.keys().token(hash)).await?;
+        fields.map(claims).transpose()
+    }
+
+    async fn revoke(&self, hash: &TokenHash) -> Result<bool, Error> {
+        self.call()
+            .run(&REVOKE_TOKEN, &[&self.keys().token(hash)], &[])
+            .await
+    }
+
+    async fn revoke_all(&self, subject: &UserId) -> Result<u64, Error> {
+        let tokens = self.keys().tokens_of(subject);
+        let mut revoked = 0;
+        let mut cursor = 0;
+        // No command is so long that others must wait for it, and each page has its own time. A
+        // scan returns all that is there from its beginning to its end.
+        loop {
+            let call = self.call();
+            let page: Vec<(String, String)>;
+            (cursor, page) = call
+                .query(
+                    redis::cmd("ZSCAN")
+                        .arg(&tokens)
+                        .arg(cursor)
+                        .arg("COUNT")
+                        .arg(PAGE),
+                )
+                .await?;
+            // Their notes stay: one may be of a token that is about to be inserted.
+            let answers = page.iter().map(async |(token, _)| {
+                call.run(&REVOKE_TOKEN, &[token], &[subject.as_str()]).await
+            });
+            let answers = try_join_all(answers).await?;
+            revoked += answers.into_iter().map(u64::from).sum::<u64>();
+            if cursor == 0_u64 {
+                return Ok(revoked);
+            }
+        }
+    }
+
+    /// Redis drops them by itself.
+    async fn delete_expired(&self, _: SystemTime) -> Result<u64, Error> {
+        Ok(0)
+    }
+}
+
+fn claims(mut fields: Fields) -> Result<Claims, Error> {
+    let mut claims = Claims::new(
+        fields.text(ISS)?,
+        UserId::new(fields.text(SUB)?),
+        fields.list(AUD)?,
+        fields.time(IAT, Duration::from_secs)?,
+        fields.time(EXP, Duration::from_secs)?,
+        fields.text(JTI)?,
+    );
+    claims.client_id = fields.take(CLIENT_ID);
+    claims.scopes = fields.list(SCOPES)?;
+    Ok(claims)
+}
+
+/// How long Redis keeps a token that has expired: its clock may be ahead of that by which the
+/// verifier decides.
+const SLACK: Duration = Duration::from_secs(300);
+
+/// How many tokens are revoked at a time.
+const PAGE: usize = 256;
+
+// The fields of a token. A script names `sub` too.
+const AUD: &str = "aud";
+const CLIENT_ID: &str = "client_id";
+const EXP: &str = "exp"; // seconds since 1970
+const IAT: &str = "iat"; // seconds since 1970
+const ISS: &str = "iss";
+const JTI: &str = "jti";
+const SCOPES: &str = "scopes";
+const SUB: &str = "sub";

@@ -1,0 +1,152 @@
+//! What happens to a cluster, and what its users see of it. Each has a cluster of its own.
+
+use portcullis_core::CredentialStore;
+use portcullis_redis::RedisStore;
+use portcullis_testkit::{Subject, credential_store};
+use portcullis_testservers::redis::{Cluster, Server};
+use tokio::runtime::Runtime;
+
+use crate::common::{Logins, alice, is_unavailable, open, until};
+
+#[tokio::test]
+async fn a_node_that_goes_down_is_unavailable_until_it_is_back() {
+    let mut cluster = Cluster::start().unwrap();
+    let logins = Logins::with_alice(open(&impatient(&cluster)).await).await;
+    let owner = cluster.node_of(KEYS).unwrap();
+    cluster.nodes_mut()[owner].stop().unwrap();
+    let subject = Subject::from(logins.store.clone());
+    credential_store::an_unreachable_store_is_unavailable(&subject)
+        .await
+        .unwrap();
+    logins.are_unavailable().await;
+
+    cluster.nodes_mut()[owner].restart().unwrap();
+    cluster.wait_until_ok().unwrap();
+    logins.are_answered().await;
+    assert!(logins.change().await.unwrap());
+}
+
+#[tokio::test]
+async fn a_node_that_is_silent_is_unavailable_until_it_speaks() {
+    let mut cluster = Cluster::start().unwrap();
+    let logins = Logins::with_alice(open(&impatient(&cluster)).await).await;
+    let owner = cluster.node_of(KEYS).unwrap();
+    cluster.nodes_mut()[owner].pause().unwrap();
+    logins.are_unavailable().await;
+
+    cluster.nodes_mut()[owner].resume().unwrap();
+    cluster.wait_until_ok().unwrap();
+    logins.are_answered().await;
+    assert!(logins.change().await.unwrap());
+}
+
+#[tokio::test]
+async fn a_cluster_that_is_down_is_unavailable_until_it_is_back() {
+    let mut cluster = Cluster::start().unwrap();
+    let logins = Logins::with_alice(open(&impatient(&cluster)).await).await;
+    for node in cluster.nodes_mut() {
+        node.stop().unwrap();
+    }
+    logins.are_unavailable().await;
+    let opened = RedisStore::open(&impatient(&cluster)).await;
+    is_unavailable(&opened.unwrap_err());
+
+    for node in cluster.nodes_mut() {
+        node.restart().unwrap();
+    }
+    cluster.wait_until_ok().unwrap();
+    logins.are_answered().await;
+    let late = Logins::over(open(&impatient(&cluster)).await);
+    late.are_answered().await;
+}
+
+#[tokio::test]
+async fn a_replica_that_takes_over_from_a_dead_node_ends_the_outage() {
+    a_replica_ends(|owner| owner.stop().unwrap()).await;
+}
+
+#[tokio::test]
+async fn a_replica_that_takes_over_from_a_silent_node_ends_the_outage() {
+    a_replica_ends(|owner| owner.pause().unwrap()).await;
+}
+
+async fn a_replica_ends(outage: impl Fn(&mut Server)) {
+    let mut cluster = Cluster::start().unwrap();
+    let replica = cluster.add_replica(KEYS).unwrap();
+    let logins = Logins::with_alice(open(&impatient(&cluster)).await).await;
+    let owner = cluster.node_of(KEYS).unwrap();
+    // What the replica has not heard of would be lost.
+    let nodes = cluster.nodes();
+    nodes[replica].wait_for_sync(&nodes[owner]).unwrap();
+    outage(&mut cluster.nodes_mut()[owner]);
+    logins.are_unavailable().await;
+
+    until(|| ask(&cluster, replica, ["ROLE"]).starts_with("master"));
+    cluster.wait_until_ok().unwrap();
+    logins.are_answered().await;
+    assert!(logins.change().await.unwrap());
+}
+
+#[tokio::test]
+async fn keys_are_followed_while_they_move_to_another_node() {
+    let cluster = Cluster::start().unwrap();
+    let logins = Logins::with_alice(open(&cluster.url()).await).await;
+    let from = cluster.node_of(KEYS).unwrap();
+    let to = (from + 1) % 3;
+    let id = |node: usize| ask(&cluster, node, ["CLUSTER", "MYID"]);
+    let slot = ask(&cluster, from, ["CLUSTER", "KEYSLOT", KEYS]);
+
+    ask(
+        &cluster,
+        to,
+        ["CLUSTER", "SETSLOT", &slot, "IMPORTING", &id(from)],
+    );
+    ask(
+        &cluster,
+        from,
+        ["CLUSTER", "SETSLOT", &slot, "MIGRATING", &id(to)],
+    );
+    logins.are_answered().await;
+    let port = cluster.nodes()[to].port().to_string();
+    for key in ["user:alice", "user_ids", "usernames"] {
+        let key = format!("{KEYS}:{key}");
+        let moved = ask(
+            &cluster,
+            from,
+            ["MIGRATE", "127.0.0.1", &port, &key, "0", "5000"],
+        );
+        assert_eq!(moved, "OK");
+        logins.are_answered().await;
+    }
+    assert!(logins.change().await.unwrap());
+    for node in [to, from] {
+        ask(
+            &cluster,
+            node,
+            ["CLUSTER", "SETSLOT", &slot, "NODE", &id(to)],
+        );
+    }
+    logins.are_answered().await;
+    assert!(logins.store.delete(&alice().user_id).await.unwrap());
+}
+
+#[test]
+fn a_store_outlives_the_runtime_that_first_used_it() {
+    let cluster = Cluster::start().unwrap();
+    let runtime = || Runtime::new().unwrap();
+    let logins =
+        runtime().block_on(async { Logins::with_alice(open(&impatient(&cluster)).await).await });
+    runtime().block_on(logins.are_answered());
+}
+
+fn impatient(cluster: &Cluster) -> String {
+    format!("{}&timeout_ms=500", cluster.url())
+}
+
+fn ask<'a>(cluster: &Cluster, node: usize, command: impl IntoIterator<Item = &'a str>) -> String {
+    let reply = cluster.nodes()[node].command(command).unwrap();
+    reply.trim().to_owned()
+}
+
+/// Where all users are.
+const KEYS: &str = "{portcullis}";

@@ -1,0 +1,10 @@
+//! The Redis store, on real servers.
+
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+mod cluster_outages;
+mod common;
+mod conformance;
+mod keys;
+mod opening;
+mod outages;

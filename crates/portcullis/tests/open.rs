@@ -1,0 +1,56 @@
+//! What a URL opens, and what is said of one that opens nothing.
+
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+use portcullis::{Credential, ErrorKind, UserId, Username};
+
+#[tokio::test]
+async fn memory_opens_new_stores_each_time() {
+    let ada = Credential::new(UserId::new("1"), Username::new("ada"));
+    for _ in 0..2 {
+        portcullis::migrate("memory:").await.unwrap();
+        let stores = portcullis::open("memory:").await.unwrap();
+        stores.credentials.create(&ada).await.unwrap();
+        let revoked = stores.tokens.revoke_all(&ada.user_id).await;
+        assert_eq!(revoked.unwrap(), 0);
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_scheme_is_named_and_the_url_is_not() {
+    check(
+        "mysql://root:hunter2@db/users",
+        "no store has the URL scheme `mysql:`; use `memory:`, `sqlite://PATH` or \
+         `postgres://...`",
+    )
+    .await;
+    for no_scheme in ["hunter2", "", "hunter2@db:5432", ":hunter2"] {
+        check(
+            no_scheme,
+            "the store URL has no scheme; use `memory:`, `sqlite://PATH` or `postgres://...`",
+        )
+        .await;
+    }
+}
+
+#[cfg(not(feature = "postgres"))]
+#[tokio::test]
+async fn postgres_that_is_not_compiled_in_is_said_to_be_so() {
+    for scheme in ["postgres", "postgresql"] {
+        let sentence = format!(
+            "stores with the URL scheme `{scheme}:` are not compiled in; enable the feature \
+             `postgres` of portcullis"
+        );
+        check(&format!("{scheme}://root:hunter2@db/users"), &sentence).await;
+    }
+}
+
+async fn check(url: &str, sentence: &str) {
+    for error in [
+        portcullis::open(url).await.map(drop).unwrap_err(),
+        portcullis::migrate(url).await.unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+        assert_eq!(error.message(), sentence);
+    }
+}

@@ -1,0 +1,38 @@
+//! The store has every property that the core relies on.
+
+use std::fs;
+
+use custom_store::JsonFileStore;
+use portcullis_core::{Credential, UserId, Username};
+use portcullis_testkit::{Outcome, Subject, check, credential_store};
+
+portcullis_testkit::credential_store_suite!(async {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().join("users.json");
+    // Two handles, as two processes would have them.
+    Subject::from(JsonFileStore::new(&path))
+        .also(std::sync::Arc::new(JsonFileStore::new(path)))
+        .keeping(directory)
+});
+
+#[test]
+fn a_directory_that_is_gone_is_unavailable() -> Outcome {
+    check(
+        async { JsonFileStore::new("/nowhere/users.json") },
+        credential_store::an_unreachable_store_is_unavailable,
+    )
+}
+
+#[test]
+fn a_file_that_makes_no_sense_is_corrupt() -> Outcome {
+    let alice = Credential::new(UserId::new("1"), Username::new("alice"));
+    for nonsense in ["", "[]", r#"{"alice":{"user_id":"1"}}"#, "\u{0}"] {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("users.json");
+        fs::write(&path, nonsense).expect("a file");
+        check(async { JsonFileStore::new(path) }, async |subject| {
+            credential_store::an_unreadable_user_is_corrupt(subject, &alice).await
+        })?;
+    }
+    Ok(())
+}

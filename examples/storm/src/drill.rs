@@ -1,0 +1,94 @@
+//! Kills the databases of a login-server under load, one after the other, and counts what its
+//! clients see: users in Postgres, opaque tokens in Redis.
+
+use std::error::Error;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use portcullis_testservers::{postgres, redis};
+
+use crate::load::{Load, Outcome, Users};
+use crate::server::{Database, Server, prepare, serve};
+
+#[derive(Debug, Args)]
+pub(crate) struct DrillArgs {
+    /// How many connections.
+    #[arg(long, default_value_t = 16)]
+    connections: usize,
+    /// How long the drill lasts; both outages take a sixth of it.
+    #[arg(long, default_value_t = 60, value_name = "SECONDS")]
+    seconds: u64,
+}
+
+pub(crate) fn run(args: &DrillArgs) -> Result<(), Box<dyn Error>> {
+    let directory = tempfile::tempdir()?;
+    let login_server = std::env::current_exe()?.with_file_name("login-server");
+    let mut users = postgres::Server::start()?;
+    let mut tokens = redis::Server::start_with(["--appendonly", "yes"])?;
+    prepare(&login_server, &users.url(), directory.path())?;
+    let more = ["--tokens", "opaque", "--token-store", &tokens.url()];
+    let command = serve(&login_server, &users.url(), &more);
+    let server = Server::spawn(command, Database::None, directory)?;
+
+    let load = Load {
+        address: server.address,
+        connections: args.connections,
+        duration: Duration::from_secs(args.seconds),
+        users: Users::Ada,
+    };
+    let started = Instant::now();
+    let load = thread::spawn(move || load.run());
+    // What the waits are for is the passing of time under load.
+    let wait_until = |sixth: u32| {
+        let at = Duration::from_secs(args.seconds) * sixth / 6;
+        thread::sleep(at.saturating_sub(started.elapsed()));
+    };
+    let mut back = Vec::new();
+    wait_until(1);
+    users.stop()?;
+    wait_until(2);
+    users.restart()?;
+    back.push(("Postgres", started.elapsed()));
+    wait_until(4);
+    tokens.stop()?;
+    wait_until(5);
+    tokens.restart()?;
+    back.push(("Redis", started.elapsed()));
+    let outcome = load.join().map_err(|_| "the load panicked")??;
+
+    let before = Duration::from_secs(args.seconds) / 6;
+    let full = rate(&outcome, Duration::from_secs(1), before);
+    println!(
+        "answered as deserved (200 or 401): {}",
+        outcome.latencies.len()
+    );
+    println!("answered 503: {}", outcome.refused);
+    println!("answered otherwise: {}", outcome.wrong);
+    println!("full rate, before the first outage: {full:.1} logins/s");
+    for (name, at) in back {
+        let second = |n| {
+            rate(
+                &outcome,
+                at + Duration::from_secs(n),
+                at + Duration::from_secs(n + 1),
+            )
+        };
+        println!(
+            "after {name} was back, share of the full rate in its 1st to 4th second: {}",
+            [0, 1, 2, 3]
+                .map(|n| format!("{:.2}", second(n) / full))
+                .join(", ")
+        );
+    }
+    if outcome.wrong > 0 {
+        return Err("a login was not answered as its password deserved".into());
+    }
+    Ok(())
+}
+
+fn rate(outcome: &Outcome, from: Duration, to: Duration) -> f64 {
+    let answered = outcome.answered.iter();
+    let within = answered.filter(|at| (from..to).contains(*at)).count();
+    within as f64 / (to - from).as_secs_f64()
+}

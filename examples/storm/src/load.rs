@@ -1,0 +1,171 @@
+//! The logins: many connections, each sending its next when the last is answered.
+
+use std::cell::RefCell;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::runtime::Builder;
+use tokio::task::LocalSet;
+use tokio::time::timeout;
+
+use crate::probe;
+
+/// What is sent, and the status it deserves.
+const LOGINS: [(&str, u16); 3] = [
+    (
+        "username=ada%40example.com&password=correct+horse+battery+staple",
+        200,
+    ),
+    (
+        "username=ada%40example.com&password=wrong+horse+battery+staple",
+        401,
+    ),
+    (
+        "username=eve%40example.com&password=correct+horse+battery+staple",
+        401,
+    ),
+];
+
+/// How long an answer may be outstanding when the run is over.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) struct Load {
+    pub(crate) address: SocketAddr,
+    pub(crate) connections: usize,
+    pub(crate) duration: Duration,
+    /// Whether the server knows the user of [`LOGINS`].
+    pub(crate) users: Users,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Users {
+    Ada,
+    Nobody,
+}
+
+#[derive(Default)]
+pub(crate) struct Outcome {
+    /// From the first login sent to the last answer.
+    pub(crate) elapsed: Duration,
+    /// Of the logins that were hashed, sorted.
+    pub(crate) latencies: Vec<Duration>,
+    /// Of the probe, sorted.
+    pub(crate) probes: Vec<Duration>,
+    pub(crate) refused: usize,
+    pub(crate) wrong: usize,
+    /// When each login that was hashed was answered, since the start.
+    pub(crate) answered: Vec<Duration>,
+}
+
+impl Load {
+    pub(crate) fn run(&self) -> io::Result<Outcome> {
+        let (address, duration) = (self.address, self.duration);
+        let probe = thread::spawn(move || probe::run(address, duration));
+        let outcome = Rc::new(RefCell::new(Outcome::default()));
+        let started = Instant::now();
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        LocalSet::new().block_on(&runtime, async {
+            let connections: Vec<_> = (0..self.connections)
+                .map(|n| {
+                    let outcome = Rc::clone(&outcome);
+                    let users = self.users;
+                    tokio::task::spawn_local(async move {
+                        let run = Run {
+                            started,
+                            until: started + duration,
+                            users,
+                        };
+                        let done = connection(address, n, run, &outcome).await;
+                        if done.is_err() {
+                            outcome.borrow_mut().wrong += 1;
+                        }
+                    })
+                })
+                .collect();
+            for connection in connections {
+                let _ = connection.await;
+            }
+        });
+        let mut outcome = outcome.take();
+        outcome.elapsed = started.elapsed();
+        outcome.latencies.sort_unstable();
+        outcome.probes = probe.join().unwrap_or_else(|_| Ok(Vec::new()))?;
+        outcome.probes.sort_unstable();
+        Ok(outcome)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Run {
+    started: Instant,
+    until: Instant,
+    users: Users,
+}
+
+async fn connection(
+    address: SocketAddr,
+    n: usize,
+    run: Run,
+    outcome: &RefCell<Outcome>,
+) -> io::Result<()> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    let mut buffer = Vec::new();
+    for (form, deserved) in LOGINS.iter().cycle().skip(n) {
+        if Instant::now() >= run.until {
+            break;
+        }
+        let request = format!(
+            "POST /v1/login HTTP/1.1\r\nHost: storm\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{form}",
+            form.len()
+        );
+        let sent = Instant::now();
+        stream.write_all(request.as_bytes()).await?;
+        let status = timeout(PATIENCE, answer(&mut stream, &mut buffer)).await??;
+        let deserved = match run.users {
+            Users::Ada => *deserved,
+            Users::Nobody => 401,
+        };
+        if status == deserved {
+            let mut outcome = outcome.borrow_mut();
+            outcome.latencies.push(sent.elapsed());
+            outcome.answered.push(run.started.elapsed());
+        } else if status == 503 {
+            outcome.borrow_mut().refused += 1;
+            // As Retry-After asks of every client.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        } else {
+            outcome.borrow_mut().wrong += 1;
+        }
+    }
+    Ok(())
+}
+
+/// Reads one answer and returns its status.
+async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<u16> {
+    buffer.clear();
+    loop {
+        if stream.read_buf(buffer).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") else {
+            continue;
+        };
+        let head = String::from_utf8_lossy(&buffer[..end]).to_ascii_lowercase();
+        let length: usize = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length:"))
+            .and_then(|length| length.trim().parse().ok())
+            .ok_or(io::ErrorKind::InvalidData)?;
+        if buffer.len() >= end + 4 + length {
+            let status = head.get(9..12).and_then(|status| status.parse().ok());
+            return status.ok_or_else(|| io::ErrorKind::InvalidData.into());
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! Asks a server, over and over, whether it is well, and notes how long the answer takes.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const INTERVAL: Duration = Duration::from_millis(5);
+
+/// The durations of all answers within `duration`.
+pub(crate) fn run(address: SocketAddr, duration: Duration) -> io::Result<Vec<Duration>> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    let mut answer = [0; 4096];
+    let mut durations = Vec::new();
+    let started = Instant::now();
+    while started.elapsed() < duration {
+        let sent = Instant::now();
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: storm\r\n\r\n")?;
+        // The answer is far smaller than a segment, so one read has all of it.
+        if stream.read(&mut answer)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        durations.push(sent.elapsed());
+        thread::sleep(INTERVAL.saturating_sub(sent.elapsed()));
+    }
+    Ok(durations)
+}
