@@ -11,6 +11,9 @@ pub use portcullis_jwt as jwt;
 #[cfg(feature = "postgres")]
 pub use portcullis_postgres as postgres;
 
+#[cfg(feature = "redis")]
+pub use portcullis_redis as redis;
+
 #[cfg(feature = "sqlite")]
 pub use portcullis_sqlite as sqlite;
 

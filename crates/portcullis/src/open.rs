@@ -7,6 +7,8 @@ use portcullis_core::{
 };
 #[cfg(feature = "postgres")]
 use portcullis_postgres::PostgresStore;
+#[cfg(feature = "redis")]
+use portcullis_redis::RedisStore;
 #[cfg(feature = "sqlite")]
 use portcullis_sqlite::SqliteStore;
 
@@ -29,6 +31,7 @@ pub struct Stores {
 /// | `memory:` | [`MemoryStore`] and [`MemoryTokenStore`], empty | always there |
 /// | `sqlite://PATH` | `SqliteStore`, created if absent, its tables brought up to date | `sqlite` |
 /// | `postgres://USER:PASSWORD@HOST/DATABASE` | `PostgresStore`, whose tables [`migrate`] makes | `postgres` |
+/// | `redis://USER:PASSWORD@HOST/DATABASE`, `rediss:` for TLS | `RedisStore`, on a server or a cluster | `redis` |
 ///
 /// What else a URL may say is in the documentation of the crate of each store.
 ///
@@ -55,6 +58,8 @@ pub async fn open(url: &str) -> Result<Stores, Error> {
         }),
         #[cfg(feature = "postgres")]
         Backend::Postgres => PostgresStore::open(url).await.map(shared),
+        #[cfg(feature = "redis")]
+        Backend::Redis => RedisStore::open(url).await.map(shared),
         #[cfg(feature = "sqlite")]
         Backend::Sqlite => SqliteStore::open(url).await.map(shared),
     }
@@ -78,6 +83,8 @@ pub async fn migrate(url: &str) -> Result<(), Error> {
             store.pool().close().await;
             migrated
         }
+        #[cfg(feature = "redis")]
+        Backend::Redis => RedisStore::open(url).await.map(drop),
         #[cfg(feature = "sqlite")]
         Backend::Sqlite => {
             SqliteStore::open(url).await?.pool().close().await;
@@ -91,6 +98,8 @@ enum Backend {
     Memory,
     #[cfg(feature = "postgres")]
     Postgres,
+    #[cfg(feature = "redis")]
+    Redis,
     #[cfg(feature = "sqlite")]
     Sqlite,
 }
@@ -104,6 +113,10 @@ impl Backend {
             Some("postgres" | "postgresql") => Ok(Self::Postgres),
             #[cfg(not(feature = "postgres"))]
             Some(scheme @ ("postgres" | "postgresql")) => Err(not_enabled(scheme, "postgres")),
+            #[cfg(feature = "redis")]
+            Some("redis" | "rediss") => Ok(Self::Redis),
+            #[cfg(not(feature = "redis"))]
+            Some(scheme @ ("redis" | "rediss")) => Err(not_enabled(scheme, "redis")),
             #[cfg(feature = "sqlite")]
             Some("sqlite") => Ok(Self::Sqlite),
             #[cfg(not(feature = "sqlite"))]
@@ -116,7 +129,7 @@ impl Backend {
     }
 }
 
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
+#[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
 fn shared(store: impl CredentialStore + TokenStore + Clone) -> Stores {
     Stores {
         credentials: Arc::new(store.clone()),
@@ -124,7 +137,7 @@ fn shared(store: impl CredentialStore + TokenStore + Clone) -> Stores {
     }
 }
 
-#[cfg(not(all(feature = "postgres", feature = "sqlite")))]
+#[cfg(not(all(feature = "postgres", feature = "redis", feature = "sqlite")))]
 fn not_enabled(scheme: &str, feature: &str) -> Error {
     invalid(format!(
         "stores with the URL scheme `{scheme}:` are not compiled in; enable the feature \
@@ -144,4 +157,4 @@ fn invalid(message: String) -> Error {
     Error::new(ErrorKind::InvalidConfig, message)
 }
 
-const KNOWN: &str = "`memory:`, `sqlite://PATH` or `postgres://...`";
+const KNOWN: &str = "`memory:`, `sqlite://PATH`, `postgres://...` or `redis://...`";

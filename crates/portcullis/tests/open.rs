@@ -20,14 +20,15 @@ async fn memory_opens_new_stores_each_time() {
 async fn an_unknown_scheme_is_named_and_the_url_is_not() {
     check(
         "mysql://root:hunter2@db/users",
-        "no store has the URL scheme `mysql:`; use `memory:`, `sqlite://PATH` or \
-         `postgres://...`",
+        "no store has the URL scheme `mysql:`; use `memory:`, `sqlite://PATH`, \
+         `postgres://...` or `redis://...`",
     )
     .await;
     for no_scheme in ["hunter2", "", "hunter2@db:5432", ":hunter2"] {
         check(
             no_scheme,
-            "the store URL has no scheme; use `memory:`, `sqlite://PATH` or `postgres://...`",
+            "the store URL has no scheme; use `memory:`, `sqlite://PATH`, `postgres://...` or \
+             `redis://...`",
         )
         .await;
     }
@@ -42,6 +43,18 @@ async fn postgres_that_is_not_compiled_in_is_said_to_be_so() {
              `postgres` of portcullis"
         );
         check(&format!("{scheme}://root:hunter2@db/users"), &sentence).await;
+    }
+}
+
+#[cfg(not(feature = "redis"))]
+#[tokio::test]
+async fn redis_that_is_not_compiled_in_is_said_to_be_so() {
+    for scheme in ["redis", "rediss"] {
+        let sentence = format!(
+            "stores with the URL scheme `{scheme}:` are not compiled in; enable the feature \
+             `redis` of portcullis"
+        );
+        check(&format!("{scheme}://root:hunter2@db/0"), &sentence).await;
     }
 }
 
