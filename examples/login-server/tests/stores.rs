@@ -1,7 +1,7 @@
 //! Stores on real servers, which several login-servers share.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![cfg(feature = "postgres")]
+#![cfg(all(feature = "postgres", feature = "redis"))]
 
 mod common;
 
@@ -9,13 +9,31 @@ use std::path::Path;
 
 use common::Server;
 use portcullis::{OsRandom, UserId};
-use portcullis_testservers::postgres;
+use portcullis_testservers::{postgres, redis};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 #[test]
-fn servers_over_one_postgres_see_each_others_changes_at_the_next_request() {
+fn servers_share_all_of_a_postgres() {
     let schema = Schema::new();
     servers_share(&schema.url(), &schema.url());
+}
+
+#[test]
+fn servers_share_users_in_postgres_and_tokens_on_redis() {
+    let schema = Schema::new();
+    servers_share(&schema.url(), &with_own_prefix(&redis::url()));
+}
+
+#[test]
+fn servers_share_all_of_a_redis() {
+    let url = with_own_prefix(&redis::url());
+    servers_share(&url, &url);
+}
+
+#[test]
+fn servers_share_all_of_a_redis_cluster() {
+    let url = with_own_prefix(&redis::cluster_url());
+    servers_share(&url, &url);
 }
 
 #[test]
@@ -33,7 +51,7 @@ fn postgres_is_not_served_before_it_is_migrated() {
     assert_eq!(server.login("username=ada&password=x").status, 401);
 }
 
-/// Runs two servers, and a third process that changes the user between their requests.
+/// Runs two servers, and a third process whose changes to a user both see at their next request.
 fn servers_share(users: &str, tokens: &str) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();
@@ -95,6 +113,17 @@ fn command(directory: &Path, args: &[&str], more: &[&str], stdin: &str) {
     assert!(output.status.success(), "{output:?}");
 }
 
+/// Keys that no other test has.
+fn with_own_prefix(url: &str) -> String {
+    let id = UserId::random(&OsRandom).unwrap();
+    with_option(url, &format!("prefix=test-{id}"))
+}
+
+fn with_option(url: &str, option: &str) -> String {
+    let joint = if url.contains('?') { '&' } else { '?' };
+    format!("{url}{joint}{option}")
+}
+
 /// A schema that no other test has; dropped with whatever is in it.
 struct Schema(String);
 
@@ -104,9 +133,7 @@ impl Schema {
     }
 
     fn url(&self) -> String {
-        let base = postgres::url();
-        let joint = if base.contains('?') { '&' } else { '?' };
-        format!("{base}{joint}schema={}", self.0)
+        with_option(&postgres::url(), &format!("schema={}", self.0))
     }
 }
 
