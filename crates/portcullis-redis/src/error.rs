@@ -1,7 +1,8 @@
 //! What an error of the driver means.
 
-use std::error::Error as _;
+use std::error::Error as StdError;
 use std::io;
+use std::sync::Arc;
 
 use portcullis_core::{Error, ErrorKind};
 use redis::{ErrorKind as Driver, RedisError, ServerErrorKind as Server};
@@ -53,6 +54,9 @@ pub(crate) fn at_opening(error: &RedisError) -> Error {
         Driver::Parse | Driver::RESP3NotSupported => {
             "what answers is not Redis 6 or later: check host and port"
         }
+        _ if is_untrusted(error) => {
+            "the Redis server has no certificate that is trusted: check it, and the host"
+        }
         _ if meaning.kind() == ErrorKind::Unavailable => return meaning,
         _ => "the Redis server refuses the connection: check the database number and the ACL",
     };
@@ -80,16 +84,24 @@ fn is_crowded(error: &RedisError) -> bool {
         .is_some_and(|detail| detail.starts_with("max number of clients"))
 }
 
+/// Tells whether TLS failed, most likely since the certificate is none that is trusted.
+fn is_untrusted(error: &RedisError) -> bool {
+    io_error(error).is_some_and(|error| error.kind() == io::ErrorKind::InvalidData)
+}
+
 /// What may be told of an error. The rest of a server's sentence quotes commands, and a driver's
 /// quotes replies: both may hold passwords and hashes.
 fn cause(error: &RedisError) -> String {
-    if let Some(code) = error.code() {
-        return format!("the server answered {code}");
+    match (error.code(), io_error(error)) {
+        (Some(code), _) => format!("the server answered {code}"),
+        (None, Some(error)) => error.to_string(),
+        (None, None) => error.category().to_owned(),
     }
-    match error.source().and_then(|source| source.downcast_ref()) {
-        Some(error) => io::Error::to_string(error),
-        None => error.category().to_owned(),
-    }
+}
+
+fn io_error(error: &RedisError) -> Option<&io::Error> {
+    let shared: &Arc<dyn StdError + Send + Sync> = error.source()?.downcast_ref()?;
+    shared.downcast_ref()
 }
 
 const NO_ANSWER: (ErrorKind, &str) = (

@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+mod cluster;
+
 mod connection;
 
 mod error;
@@ -11,6 +13,8 @@ mod keys;
 mod open;
 
 mod script;
+
+mod server;
 
 mod store;
 pub use store::RedisStore;

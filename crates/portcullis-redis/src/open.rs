@@ -1,6 +1,5 @@
 //! Turns a URL into a store, and finds out what cannot work about it.
 
-use std::slice;
 use std::time::Duration;
 
 use portcullis_core::{Error, ErrorKind};
@@ -10,26 +9,23 @@ use redis::{Client, ConnectionInfo, InfoDict, IntoConnectionInfo};
 use tokio::time::Instant;
 
 use crate::SCHEMES;
-use crate::connection::Server;
 use crate::error::at_opening;
+use crate::server::Server;
 use crate::store::{DEFAULT_TIMEOUT, RedisStore};
 
 pub(crate) async fn open(url: &str) -> Result<RedisStore, Error> {
     let url = RedisUrl::parse(url)?;
+    let store = url.store()?;
     url.check().await?;
-    url.store()
+    Ok(store)
 }
 
 struct RedisUrl {
-    servers: Servers,
+    /// Of a cluster, some nodes: one that is up knows all the others.
+    addresses: Vec<ConnectionInfo>,
+    is_cluster: bool,
     prefix: Option<String>,
     timeout: Duration,
-}
-
-enum Servers {
-    /// Some nodes of a cluster: one that is up knows all the others.
-    Cluster(Vec<ConnectionInfo>),
-    One(Box<ConnectionInfo>),
 }
 
 impl RedisUrl {
@@ -59,38 +55,44 @@ impl RedisUrl {
                 }
             }
         }
-        let mut addresses = addresses(servers, &tcp_settings(timeout))?;
-        let servers = match (is_cluster, addresses.pop()) {
-            (false, Some(server)) if addresses.is_empty() => Servers::One(Box::new(server)),
-            (false, _) => {
-                return Err(invalid(
-                    "only a cluster has several hosts: add `cluster=true`, or leave one",
-                ));
-            }
-            (true, last) => {
-                addresses.extend(last);
-                if addresses.iter().any(|node| node.redis_settings().db() != 0) {
-                    return Err(invalid("a Redis cluster has no database but 0"));
-                }
-                Servers::Cluster(addresses)
-            }
-        };
         Ok(Self {
-            servers,
+            addresses: addresses(servers, &tcp_settings(timeout))?,
+            is_cluster,
             prefix,
             timeout,
         })
     }
 
+    fn store(&self) -> Result<RedisStore, Error> {
+        let store = match (&*self.addresses, self.is_cluster) {
+            ([server], false) => {
+                RedisStore::new(&Client::open(server.clone()).map_err(|_| not_a_url())?)?
+            }
+            (_, false) => {
+                return Err(invalid(
+                    "only a cluster has several hosts: add `cluster=true`, or leave one",
+                ));
+            }
+            (nodes, true) if nodes.iter().any(|node| node.redis_settings().db() != 0) => {
+                return Err(invalid("a Redis cluster has no database but 0"));
+            }
+            (nodes, true) => {
+                let builder = ClusterClientBuilder::new(nodes.iter().cloned());
+                RedisStore::on_cluster(builder.tcp_settings(tcp_settings(self.timeout)))?
+            }
+        }
+        .with_timeout(self.timeout);
+        match &self.prefix {
+            Some(prefix) => store.with_prefix(prefix),
+            None => Ok(store),
+        }
+    }
+
     /// Asks whether this can be used as the URL says; of a cluster, the first node that answers.
     async fn check(&self) -> Result<(), Error> {
-        let (is_cluster, addresses) = match &self.servers {
-            Servers::Cluster(nodes) => (true, nodes.as_slice()),
-            Servers::One(server) => (false, slice::from_ref(&**server)),
-        };
         let mut checked = Ok(());
-        for address in addresses {
-            checked = check(address, is_cluster, self.timeout).await;
+        for address in &self.addresses {
+            checked = self.check_server(address).await;
             if !matches!(&checked, Err(error) if error.kind() == ErrorKind::Unavailable) {
                 break;
             }
@@ -98,41 +100,25 @@ impl RedisUrl {
         checked
     }
 
-    fn store(self) -> Result<RedisStore, Error> {
-        let store = match self.servers {
-            Servers::Cluster(nodes) => {
-                let builder = ClusterClientBuilder::new(nodes);
-                RedisStore::on_cluster(builder.tcp_settings(tcp_settings(self.timeout)))?
-            }
-            Servers::One(server) => {
-                RedisStore::new(&Client::open(*server).map_err(|_| not_a_url())?)?
-            }
+    async fn check_server(&self, address: &ConnectionInfo) -> Result<(), Error> {
+        let reply = Server::new(address.clone())
+            .map_err(|_| not_a_url())?
+            .send(
+                redis::cmd("INFO").arg("cluster"),
+                Instant::now() + self.timeout,
+            )
+            .await
+            .map_err(|error| at_opening(&error))?;
+        let info: Option<InfoDict> = redis::from_redis_value(reply).ok();
+        match info.and_then(|info| info.get("cluster_enabled")) {
+            Some(1) if !self.is_cluster => Err(invalid(
+                "the Redis server is part of a cluster: add `cluster=true`",
+            )),
+            Some(0) if self.is_cluster => Err(invalid(
+                "the Redis server is not part of a cluster: leave out `cluster=true`",
+            )),
+            _ => Ok(()),
         }
-        .with_timeout(self.timeout);
-        match self.prefix {
-            Some(prefix) => store.with_prefix(&prefix),
-            None => Ok(store),
-        }
-    }
-}
-
-async fn check(address: &ConnectionInfo, is_cluster: bool, timeout: Duration) -> Result<(), Error> {
-    let mut command = redis::cmd("INFO");
-    command.arg("cluster");
-    let reply = Server::new(address.clone())
-        .map_err(|_| not_a_url())?
-        .send(&command, Instant::now() + timeout)
-        .await
-        .map_err(|error| at_opening(&error))?;
-    let info: Option<InfoDict> = redis::from_redis_value(reply).ok();
-    match info.and_then(|info| info.get("cluster_enabled")) {
-        Some(1) if !is_cluster => Err(invalid(
-            "the Redis server is part of a cluster: add `cluster=true`",
-        )),
-        Some(0) if is_cluster => Err(invalid(
-            "the Redis server is not part of a cluster: leave out `cluster=true`",
-        )),
-        _ => Ok(()),
     }
 }
 

@@ -8,9 +8,11 @@ use portcullis_core::{Error, ErrorKind};
 use redis::Client;
 use redis::cluster::ClusterClientBuilder;
 
-use crate::connection::{Call, Cluster, Connection, Server};
+use crate::cluster::Cluster;
+use crate::connection::{Call, Connection};
 use crate::keys::Keys;
 use crate::open;
+use crate::server::Server;
 
 /// All that portcullis keeps, on a Redis server or a Redis Cluster. Clones share its connection.
 ///
@@ -34,7 +36,8 @@ impl RedisStore {
     }
 
     /// Takes a builder of the driver's clients for clusters. The store connects in RESP3, at the
-    /// first call, and decides itself what may be repeated: the builder's retries do not hold.
+    /// first call, and decides itself what may be repeated: the builder's retries do not hold. For
+    /// TLS, give rustls a default provider first if the build has several.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidConfig`] if no client can be built.

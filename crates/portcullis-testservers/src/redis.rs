@@ -254,27 +254,34 @@ impl Cluster {
     pub fn start() -> io::Result<Self> {
         let mut cluster = Self { nodes: Vec::new() };
         for (first, last) in THIRDS {
-            let node = cluster.add_node()?;
+            let node = Self::start_node()?;
             node.execute(["CLUSTER", "ADDSLOTSRANGE", first, last])?;
+            cluster.join(node)?;
         }
         cluster.wait_until_ok()?;
         Ok(cluster)
     }
 
-    /// Adds a replica of the master that has `key`. Returns its place in [`nodes`](Self::nodes).
+    /// Adds a replica of the master that has `key`: it takes over after a second of silence.
+    /// Returns its place in [`nodes`](Self::nodes).
     ///
     /// # Errors
     /// With a sentence, if it does not start or join.
     pub fn add_replica(&mut self, key: &str) -> io::Result<usize> {
         let master = self.node_of(key)?;
         let id = self.nodes[master].command(["CLUSTER", "MYID"])?;
-        let replica = self.add_node()?;
+        self.join(Self::start_node()?)?;
+        let place = self.nodes.len() - 1;
+        let replica = &self.nodes[place];
         wait_until(&replica.log(), || {
             // Refused until it has heard of the master.
             Ok(replica.command(["CLUSTER", "REPLICATE", &id])? == "OK")
         })?;
         self.wait_until_ok()?;
-        Ok(self.nodes.len() - 1)
+        for node in &self.nodes {
+            node.execute(["CONFIG", "SET", "cluster-node-timeout", "1000"])?;
+        }
+        Ok(place)
     }
 
     /// The URL, with all its nodes.
@@ -329,25 +336,28 @@ impl Cluster {
         Ok(())
     }
 
-    fn add_node(&mut self) -> io::Result<&Server> {
-        let node = Server::start_with([
+    fn start_node() -> io::Result<Server> {
+        Server::start_with([
             "--cluster-enabled",
             "yes",
             // Milliseconds of silence after which a node is taken for dead.
             "--cluster-node-timeout",
-            "1000",
+            "5000",
             "--appendonly",
             "yes",
-        ])?;
+        ])
+    }
+
+    fn join(&mut self, node: Server) -> io::Result<()> {
         // Two with the same epoch would first have to settle who is ahead.
         let epoch = (self.nodes.len() + 1).to_string();
         node.execute(["CLUSTER", "SET-CONFIG-EPOCH", &epoch])?;
-        if let Some(first) = self.nodes.first() {
-            let [port, bus_port] = [first.port, first.bus_port].map(|port| port.to_string());
+        for other in &self.nodes {
+            let [port, bus_port] = [other.port, other.bus_port].map(|port| port.to_string());
             node.execute(["CLUSTER", "MEET", "127.0.0.1", &port, &bus_port])?;
         }
         self.nodes.push(node);
-        Ok(&self.nodes[self.nodes.len() - 1])
+        Ok(())
     }
 }
 

@@ -1,14 +1,17 @@
 //! What is in Redis, and what others make of it.
 
-use portcullis_core::CredentialStore;
-use portcullis_testkit::{Outcome, check, credential_store};
+use std::time::{Duration, SystemTime};
+
+use portcullis_core::{Claims, CredentialStore, TokenHash, TokenStore, UserId};
+use portcullis_testkit::{Outcome, check, credential_store, token_store};
 use portcullis_testservers::redis::Server;
 
-use crate::common::{alice, is_discreet, open};
+use crate::common::{Logins, alice, is_discreet, open};
 
 #[test]
 fn a_user_that_makes_no_sense_is_corrupt() -> Outcome {
     let key = "{portcullis}:user:alice";
+    let not_utf_8 = "return redis.call('HSET', KEYS[1], 'password_hash', '\\255')";
     let nonsense: [&[&str]; 10] = [
         &["HDEL", key, "user_id"],
         &["HDEL", key, "status"],
@@ -18,18 +21,13 @@ fn a_user_that_makes_no_sense_is_corrupt() -> Outcome {
         &["HSET", key, "scopes", "read write"],
         &["HSET", key, "scopes", "[1]"],
         &["HSET", key, "tokens_valid_from", "-1"],
-        &[
-            "EVAL",
-            "return redis.call('HSET', KEYS[1], 'password_hash', '\\255')",
-            "1",
-            key,
-        ],
+        &["EVAL", not_utf_8, "1", key],
         &["SET", key, "a text"],
     ];
+    let alice = alice();
     for command in nonsense {
         let server = Server::start().unwrap();
-        let alice = alice();
-        check(
+        check::<dyn CredentialStore, _>(
             async {
                 let store = open(&server.url()).await;
                 store.create(&alice).await.unwrap();
@@ -37,11 +35,128 @@ fn a_user_that_makes_no_sense_is_corrupt() -> Outcome {
                 store
             },
             async |subject| {
-                credential_store::an_unreadable_user_is_corrupt(subject, &alice).await?;
                 is_discreet(&subject.handle().find(&alice.username).await.unwrap_err());
-                Ok(())
+                credential_store::an_unreadable_user_is_corrupt(subject, &alice).await
             },
         )?;
     }
     Ok(())
+}
+
+#[test]
+fn a_token_that_makes_no_sense_is_corrupt() -> Outcome {
+    let key = &key(&TokenHash::of("token"));
+    let nonsense: [&[&str]; 6] = [
+        &["HDEL", key, "iss"],
+        &["HDEL", key, "sub"],
+        &["HDEL", key, "jti"],
+        &["HSET", key, "aud", "everybody"],
+        &["HSET", key, "exp", "tomorrow"],
+        &["SET", key, "a text"],
+    ];
+    for command in nonsense {
+        let server = Server::start().unwrap();
+        check::<dyn TokenStore, _>(
+            async {
+                let store = open(&server.url()).await;
+                store
+                    .insert(&TokenHash::of("token"), &claims())
+                    .await
+                    .unwrap();
+                server.command(command.iter().copied()).unwrap();
+                store
+            },
+            async |subject| {
+                token_store::an_unreadable_token_is_corrupt(subject, &TokenHash::of("token")).await
+            },
+        )?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn redis_drops_a_token_some_time_after_it_has_expired_and_its_note_with_it() {
+    let server = Server::start().unwrap();
+    let store = open(&server.url()).await;
+    let claims = claims();
+    let hash = TokenHash::of("token");
+    store.insert(&hash, &claims).await.unwrap();
+    let exp = claims.exp.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    for key in [&*key(&hash), "portcullis:tokens_of:alice"] {
+        let dropped = server.command(["EXPIRETIME", key]).unwrap();
+        assert_eq!(dropped, (exp.as_secs() + 300).to_string());
+    }
+
+    // One that expired so long ago is not even there, and does not take others with it.
+    let mut expired = claims.clone();
+    expired.exp = SystemTime::UNIX_EPOCH;
+    store
+        .insert(&TokenHash::of("expired"), &expired)
+        .await
+        .unwrap();
+    assert_eq!(store.revoke_all(&claims.sub).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn scripts_that_a_server_has_forgotten_are_sent_again() {
+    let server = Server::start().unwrap();
+    let logins = Logins::with_alice(open(&server.url()).await).await;
+    server.command(["SCRIPT", "FLUSH"]).unwrap();
+    assert!(logins.change().await.unwrap());
+}
+
+/// As the README has it.
+#[tokio::test]
+async fn no_more_rights_are_needed_than_the_documented() {
+    let server = Server::start().unwrap();
+    let readme = include_str!("../../README.md");
+    let (_, rights) = readme.split_once("`on >PASSWORD ").unwrap();
+    let (rights, _) = rights.split_once('`').unwrap();
+    let rights = ["ACL", "SETUSER", "app", "on", ">s3cret"]
+        .into_iter()
+        .chain(rights.split_whitespace());
+    assert_eq!(server.command(rights).unwrap(), "OK");
+    let url = format!("redis://app:s3cret@127.0.0.1:{}", server.port());
+    let logins = Logins::with_alice(open(&url).await).await;
+    let store = &logins.store;
+    assert!(logins.change().await.unwrap());
+    store.list(None, 10).await.unwrap();
+    store
+        .insert(&TokenHash::of("token"), &claims())
+        .await
+        .unwrap();
+    assert_eq!(store.revoke_all(&claims().sub).await.unwrap(), 1);
+    assert!(store.delete(&alice().user_id).await.unwrap());
+
+    server
+        .command(["ACL", "SETUSER", "app", "-hgetall"])
+        .unwrap();
+    let forbidden = CredentialStore::find(store, &alice().username).await;
+    assert_eq!(
+        forbidden.unwrap_err().to_string(),
+        "invalid configuration: the Redis user may not do what portcullis needs: allow it in the \
+         ACL"
+    );
+}
+
+fn claims() -> Claims {
+    let day = Duration::from_secs(24 * 60 * 60);
+    let iat = SystemTime::UNIX_EPOCH + 50_000 * day;
+    Claims::new(
+        "https://login.example".to_owned(),
+        UserId::new("alice"),
+        vec!["https://api.example".to_owned()],
+        iat,
+        iat + day,
+        "1".to_owned(),
+    )
+}
+
+fn key(hash: &TokenHash) -> String {
+    let hex: String = hash
+        .as_bytes()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    format!("portcullis:token:{hex}")
 }

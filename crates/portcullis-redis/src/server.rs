@@ -1,0 +1,101 @@
+//! One server: reaches it, and reaches it again when it was lost.
+//!
+//! The driver's `ConnectionManager` does not do that: it answers the first call after an outage
+//! with the error of the last attempt to connect, and never connects again if that was none of
+//! I/O, such as a password refused; nor does it give up a connection on which nobody answers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+#[cfg(feature = "tls")]
+use redis::ConnectionAddr;
+use redis::aio::MultiplexedConnection;
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ProtocolVersion, PushInfo, PushKind,
+    RedisError, RedisResult, Value,
+};
+#[cfg(feature = "tls")]
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use crate::connection::by;
+
+/// One server, by one connection that all calls share.
+pub(crate) struct Server {
+    client: Client,
+    link: Mutex<Option<Link>>,
+}
+
+#[derive(Clone)]
+struct Link {
+    connection: MultiplexedConnection,
+    /// Set when the connection was closed, also while nobody used it.
+    lost: Arc<AtomicBool>,
+}
+
+impl Server {
+    pub(crate) fn new(address: ConnectionInfo) -> Result<Self, RedisError> {
+        #[cfg(feature = "tls")]
+        if let ConnectionAddr::TcpTls { .. } = address.addr() {
+            choose_cryptography();
+        }
+        // In RESP3 the driver tells when a connection is closed.
+        let settings = address.redis_settings().clone();
+        let settings = settings.set_protocol(ProtocolVersion::RESP3);
+        Ok(Self {
+            client: Client::open(address.set_redis_settings(settings))?,
+            link: Mutex::new(None),
+        })
+    }
+
+    pub(crate) async fn send(&self, command: &Cmd, deadline: Instant) -> RedisResult<Value> {
+        let mut link = by(deadline, self.link()).await?;
+        let reply = by(deadline, command.query_async(&mut link.connection)).await;
+        if reply.as_ref().is_err_and(RedisError::is_io_error) {
+            // After a time-out too: perhaps the other end is gone without a word. Calls that wait
+            // on this connection go on waiting; the next one makes another.
+            link.lost.store(true, Ordering::Relaxed);
+        }
+        reply
+    }
+
+    /// The connection; a new one if there is none or it was lost. One call makes it, and the
+    /// others wait.
+    async fn link(&self) -> RedisResult<Link> {
+        let mut current = self.link.lock().await;
+        if let Some(link) = &*current
+            && !link.lost.load(Ordering::Relaxed)
+        {
+            return Ok(link.clone());
+        }
+        *current = None;
+        let lost = Arc::new(AtomicBool::new(false));
+        let closed = Arc::clone(&lost);
+        let config = AsyncConnectionConfig::new()
+            // The deadline of the call holds.
+            .set_connection_timeout(None)
+            .set_response_timeout(None)
+            .set_push_sender(move |push: PushInfo| {
+                if push.kind == PushKind::Disconnection {
+                    closed.store(true, Ordering::Relaxed);
+                }
+                Ok::<_, ()>(())
+            });
+        let connection = self
+            .client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await?;
+        Ok(current.insert(Link { connection, lost }).clone())
+    }
+}
+
+/// Where a build has several kinds of cryptography, rustls panics unless one was chosen. What the
+/// application chose stands.
+#[cfg(feature = "tls")]
+fn choose_cryptography() {
+    if CryptoProvider::get_default().is_none() {
+        // An error says that somebody else was faster.
+        let _ = aws_lc_rs::default_provider().install_default();
+    }
+}
