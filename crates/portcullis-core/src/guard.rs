@@ -31,7 +31,8 @@ impl BearerGuard {
 
     /// Also asks `store`, once per request, whether the user still exists, is enabled, and has
     /// not had older tokens revoked ([`Credential::tokens_valid_from`], in whole seconds: a token
-    /// issued within the second of a password change, but before it, lives on until it expires).
+    /// issued within the second of a password change, but before it, lives on until it expires;
+    /// [`TokenStore::revoke_all`](crate::TokenStore::revoke_all) ends opaque ones at once).
     #[must_use]
     pub fn with_credential_check(mut self, store: Arc<dyn CredentialStore>) -> Self {
         self.store = Some(store);

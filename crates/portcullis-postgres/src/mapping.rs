@@ -59,7 +59,7 @@ impl TableMapping {
         }
     }
 
-    /// Maps the table that fastapi-users makes with `SQLAlchemy`: `user`, with `email` for a
+    /// Maps the table that fastapi-users makes with SQLAlchemy: `user`, with `email` for a
     /// username. Obsolete hashes are replaced at login, as fastapi-users does.
     ///
     /// `is_superuser` and `is_verified` mean nothing here.

@@ -3,12 +3,15 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use portcullis_core::{Arena, Argon2Params, Argon2idHasher, PasswordHasher};
+use portcullis_core::{Arena, PasswordHasher};
 
 /// Hashes on every processor at once, since they share caches and memory, and adds up the rates.
-pub(crate) fn hashes_per_second(cores: usize, duration: Duration) -> f64 {
+pub(crate) fn hashes_per_second(
+    cores: usize,
+    duration: Duration,
+    hasher: &dyn PasswordHasher,
+) -> f64 {
     let hash_for_a_while = || {
-        let hasher = Argon2idHasher::new(Argon2Params::default());
         let mut arena = Arena::new();
         // The first hash pays for the memory.
         let _ = hasher.hash(b"warm-up", &mut arena);

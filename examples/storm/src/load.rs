@@ -94,7 +94,9 @@ impl Load {
         let mut outcome = outcome.take();
         outcome.elapsed = started.elapsed();
         outcome.latencies.sort_unstable();
-        outcome.probes = probe.join().unwrap_or_else(|_| Ok(Vec::new()))?;
+        let (probes, failures) = probe.join().map_err(|_| io::Error::other("the probe"))?;
+        outcome.probes = probes;
+        outcome.wrong += failures;
         outcome.probes.sort_unstable();
         Ok(outcome)
     }

@@ -79,7 +79,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     for &connections in &args.connections {
         for &kind in &args.servers {
             // Before each run: what else the machine does changes.
-            let bound = bound::hashes_per_second(cores, Duration::from_secs(2));
+            let hasher = kind.hasher()?;
+            let bound = bound::hashes_per_second(cores, Duration::from_secs(2), &hasher);
             let server = Server::start(kind, args.python.as_deref())?;
             let load = Load {
                 address: server.address,

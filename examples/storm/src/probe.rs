@@ -7,14 +7,28 @@ use std::time::{Duration, Instant};
 
 const INTERVAL: Duration = Duration::from_millis(5);
 
-/// The durations of all answers within `duration`.
-pub(crate) fn run(address: SocketAddr, duration: Duration) -> io::Result<Vec<Duration>> {
+/// The durations of all answers within `duration`, and how often there was none.
+pub(crate) fn run(address: SocketAddr, duration: Duration) -> (Vec<Duration>, usize) {
+    let (mut durations, mut failures) = (Vec::new(), 0);
+    let started = Instant::now();
+    while started.elapsed() < duration {
+        let asked = ask_on_one_connection(address, started + duration, &mut durations);
+        if asked.is_err() {
+            failures += 1;
+        }
+    }
+    (durations, failures)
+}
+
+fn ask_on_one_connection(
+    address: SocketAddr,
+    until: Instant,
+    durations: &mut Vec<Duration>,
+) -> io::Result<()> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
     let mut answer = [0; 4096];
-    let mut durations = Vec::new();
-    let started = Instant::now();
-    while started.elapsed() < duration {
+    while Instant::now() < until {
         let sent = Instant::now();
         stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: storm\r\n\r\n")?;
         // The answer is far smaller than a segment, so one read has all of it.
@@ -24,5 +38,5 @@ pub(crate) fn run(address: SocketAddr, duration: Duration) -> io::Result<Vec<Dur
         durations.push(sent.elapsed());
         thread::sleep(INTERVAL.saturating_sub(sent.elapsed()));
     }
-    Ok(durations)
+    Ok(())
 }

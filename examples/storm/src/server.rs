@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
+use portcullis_core::{Argon2Params, Argon2idHasher};
 use portcullis_testservers::{postgres, redis};
 use tempfile::TempDir;
 
@@ -44,6 +45,16 @@ impl Kind {
             Self::PortcullisRedis => "portcullis-redis",
             Self::SpawnBlocking => "spawn-blocking",
         }
+    }
+
+    /// The kernel that the server hashes with, for the bound it is held against.
+    pub(crate) fn hasher(self) -> Result<Argon2idHasher, Box<dyn Error>> {
+        let reference = Argon2idHasher::new(Argon2Params::default());
+        Ok(match self {
+            Self::Fastapi | Self::Inline | Self::SpawnBlocking => reference,
+            // As login-server is built unless told otherwise.
+            _ => reference.with_simd()?,
+        })
     }
 
     pub(crate) fn users(self) -> Users {
@@ -202,7 +213,9 @@ pub(crate) fn prepare(
         command.current_dir(directory);
         command
     };
-    let migrated = login_server().args(["migrate", "--store", store]).status();
+    let migrated = login_server()
+        .args(["migrate", "--log", "error", "--store", store])
+        .status();
     if !migrated?.success() {
         return Err("the store could not be migrated".into());
     }

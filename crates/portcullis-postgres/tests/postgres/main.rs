@@ -7,4 +7,5 @@ mod fastapi_users;
 mod index;
 mod mapped_table;
 mod opening;
+mod outages;
 mod schema;

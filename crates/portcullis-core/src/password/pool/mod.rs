@@ -14,7 +14,7 @@ use crate::secret::Secret;
 mod priority;
 mod queue;
 
-use queue::{Job, Queue, Ran, Turn, overloaded};
+use queue::{Ended, Job, Queue, overloaded};
 
 /// A pool of hashing threads with one FIFO queue. Clones share it; the last one to be dropped
 /// stops the threads.
@@ -158,18 +158,21 @@ impl HashPool {
         let (sender, receiver) = oneshot::channel();
         let job: Job = Box::new(move |turn| {
             if sender.is_closed() {
-                return Ran::Skipped;
+                return (turn.ended)(Ended::Skipped);
             }
-            match turn {
-                Turn::Late => {
-                    let _ = sender.send(Err(overloaded(Duration::ZERO)));
-                    Ran::Refused
+            let answer = match turn.worker {
+                Some((hasher, arena)) => {
+                    let answer = work(hasher, arena);
+                    (turn.ended)(Ended::Done);
+                    Ok(answer)
                 }
-                Turn::Run(hasher, arena) => {
-                    let _ = sender.send(Ok(work(hasher, arena)));
-                    Ran::Done
+                None => {
+                    (turn.ended)(Ended::Refused);
+                    Err(overloaded(Duration::ZERO))
                 }
-            }
+            };
+            // Nobody may want it any more.
+            let _ = sender.send(answer);
         });
         match self.threads {
             Threads::Inline => self.queue.run_inline(job),

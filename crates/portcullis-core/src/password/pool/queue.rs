@@ -1,5 +1,6 @@
 //! The queue of a pool: what is taken, in which order it runs, when it is refused.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::fmt;
 use std::mem;
@@ -12,17 +13,20 @@ use crate::clock::Clock;
 use crate::error::{Error, ErrorKind};
 use crate::password::{Arena, PasswordHasher};
 
-pub(super) type Job = Box<dyn FnOnce(Turn<'_>) -> Ran + Send>;
+pub(super) type Job = Box<dyn FnOnce(Turn<'_>) + Send>;
 
 /// What a job is told when it leaves the queue.
-pub(super) enum Turn<'a> {
-    Late,
-    Run(&'a dyn PasswordHasher, &'a mut Arena),
+pub(super) struct Turn<'a> {
+    /// `None` if it waited too long.
+    pub(super) worker: Option<(&'a dyn PasswordHasher, &'a mut Arena)>,
+    /// To be called with what became of the job, before its caller is answered: who has an answer
+    /// finds the thread free and the job counted.
+    pub(super) ended: &'a dyn Fn(Ended),
 }
 
 /// What became of a job.
-#[derive(Clone, Copy, PartialEq)]
-pub(super) enum Ran {
+#[derive(Clone, Copy)]
+pub(super) enum Ended {
     Done,
     Refused,
     Skipped,
@@ -34,6 +38,8 @@ pub(super) struct Queue {
     state: Mutex<State>,
     // Signalled when a job is queued or the queue stops.
     changed: Condvar,
+    // Of an inline pool; a thread's arena lives on its stack.
+    inline_arena: Mutex<Arena>,
 }
 
 #[derive(Default)]
@@ -47,8 +53,6 @@ struct State {
     drained: Vec<oneshot::Sender<()>>,
     // `queued` is filled in when they are asked for.
     metrics: HashPoolMetrics,
-    // Of an inline pool; a thread's arena lives on its stack.
-    inline_arena: Arena,
 }
 
 impl Queue {
@@ -58,6 +62,7 @@ impl Queue {
             config,
             state: Mutex::default(),
             changed: Condvar::new(),
+            inline_arena: Mutex::default(),
         }
     }
 
@@ -89,27 +94,18 @@ impl Queue {
     pub(super) fn work(&self) {
         let mut arena = Arena::new();
         while let Some((queued_at, job)) = self.pop() {
-            let started = self.config.clock.monotonic();
-            let waited = started.saturating_sub(queued_at);
-            let ran = if waited > self.config.deadline {
-                self.run(job, Turn::Late)
-            } else {
-                self.run(job, Turn::Run(self.hasher.as_ref(), &mut arena))
-            };
-            let served = self.config.clock.monotonic().saturating_sub(started);
-            self.lock().record(ran, waited, served);
+            self.run(job, queued_at, &mut arena);
         }
     }
 
-    /// Runs a job on the calling thread.
+    /// Runs a job on the calling thread. Its own lock makes jobs take turns.
     pub(super) fn run_inline(&self, job: Job) {
-        let mut state = self.lock();
-        let ran = self.run(
-            job,
-            Turn::Run(self.hasher.as_ref(), &mut state.inline_arena),
-        );
-        state.metrics.running += 1;
-        state.record(ran, Duration::ZERO, Duration::ZERO);
+        let mut arena = self
+            .inline_arena
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        self.lock().metrics.running += 1;
+        self.run(job, self.config.clock.monotonic(), &mut arena);
     }
 
     pub(super) fn drain(&self) -> oneshot::Receiver<()> {
@@ -156,15 +152,29 @@ impl Queue {
     }
 
     /// A hasher that panics answers `Internal` (its sender is dropped) and costs no thread.
-    fn run(&self, job: Job, turn: Turn<'_>) -> Ran {
-        catch_unwind(AssertUnwindSafe(|| job(turn))).unwrap_or_else(|_| {
+    fn run(&self, job: Job, queued_at: Duration, arena: &mut Arena) {
+        let started = self.config.clock.monotonic();
+        let waited = started.saturating_sub(queued_at);
+        let in_time = waited <= self.config.deadline;
+        let recorded = Cell::new(false);
+        let ended = |ended| {
+            let served = self.config.clock.monotonic().saturating_sub(started);
+            self.lock().record(ended, waited, served);
+            recorded.set(true);
+        };
+        let turn = Turn {
+            worker: in_time.then_some((self.hasher.as_ref(), arena)),
+            ended: &ended,
+        };
+        if catch_unwind(AssertUnwindSafe(|| job(turn))).is_err() {
             tracing::error!("a password hasher panicked");
-            Ran::Done
-        })
+            if !recorded.get() {
+                ended(Ended::Done);
+            }
+        }
     }
 
-    // Jobs run outside the lock (but for an inline pool's, whose panics are caught), so what a
-    // poisoned lock guards is whole.
+    // Jobs run outside the lock, so what a poisoned lock guards is whole.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -189,13 +199,13 @@ impl State {
         self.mean_service.saturating_mul(halves) / saturating_u32(threads * 2)
     }
 
-    fn record(&mut self, ran: Ran, waited: Duration, served: Duration) {
+    fn record(&mut self, ended: Ended, waited: Duration, served: Duration) {
         let metrics = &mut self.metrics;
         metrics.running -= 1;
-        match ran {
-            Ran::Refused => metrics.refused += 1,
-            Ran::Skipped => metrics.skipped += 1,
-            Ran::Done => {
+        match ended {
+            Ended::Refused => metrics.refused += 1,
+            Ended::Skipped => metrics.skipped += 1,
+            Ended::Done => {
                 metrics.done += 1;
                 metrics.waited = metrics.waited.saturating_add(waited);
                 metrics.served = metrics.served.saturating_add(served);
