@@ -5,6 +5,7 @@ use portcullis_redis::RedisStore;
 use portcullis_testkit::{Subject, credential_store};
 use portcullis_testservers::redis::{Cluster, Server};
 use tokio::runtime::Runtime;
+use tokio::task::yield_now;
 
 use crate::common::{Logins, alice, is_unavailable, open, until};
 
@@ -85,6 +86,26 @@ async fn a_replica_ends(outage: impl Fn(&mut Server)) {
     cluster.wait_until_ok().unwrap();
     logins.are_answered().await;
     assert!(logins.change().await.unwrap());
+}
+
+#[tokio::test]
+async fn a_change_whose_connection_is_killed_is_not_made_again() {
+    let cluster = Cluster::start().unwrap();
+    let patient = format!("{}&timeout_ms=60000", cluster.url());
+    let logins = Logins::with_alice(open(&patient).await).await;
+    let owner = cluster.node_of(KEYS).unwrap();
+    // Changes wait, until they are let go.
+    ask(&cluster, owner, ["CLIENT", "PAUSE", "60000", "WRITE"]);
+    let store = logins.store.clone();
+    let change = tokio::spawn(async move { store.delete(&alice().user_id).await });
+    while !ask(&cluster, owner, ["CLIENT", "LIST"]).contains("flags=b") {
+        yield_now().await;
+    }
+    let all_others = ["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"];
+    ask(&cluster, owner, all_others);
+    ask(&cluster, owner, ["CLIENT", "UNPAUSE"]);
+    is_unavailable(&change.await.unwrap().unwrap_err());
+    logins.are_answered().await;
 }
 
 #[tokio::test]

@@ -90,11 +90,12 @@ async fn redis_drops_a_token_some_time_after_it_has_expired_and_its_note_with_it
     // One that expired so long ago is not even there, and does not take others with it.
     let mut expired = claims.clone();
     expired.exp = SystemTime::UNIX_EPOCH;
-    store
-        .insert(&TokenHash::of("expired"), &expired)
-        .await
-        .unwrap();
-    assert_eq!(store.revoke_all(&claims.sub).await.unwrap(), 1);
+    for (token, claims) in [("expired", &expired), ("another", &claims)] {
+        store.insert(&TokenHash::of(token), claims).await.unwrap();
+    }
+    let notes = server.command(["ZCARD", "portcullis:tokens_of:alice"]);
+    assert_eq!(notes.unwrap(), "2");
+    assert_eq!(store.revoke_all(&claims.sub).await.unwrap(), 2);
 }
 
 #[tokio::test]
