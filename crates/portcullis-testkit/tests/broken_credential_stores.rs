@@ -151,6 +151,10 @@ const FAULTS: &[(Fault, &[&str])] = &[
         &["set_status_changes_only_the_status"],
     ),
     (
+        Fault::SetStatusReadsThenWrites,
+        &["a_change_never_revives_a_deleted_user"],
+    ),
+    (
         Fault::Trims,
         &["list_pages_in_byte_order", "usernames_are_kept_exactly"],
     ),
@@ -260,6 +264,7 @@ enum Fault {
     SetPasswordForgetsTokens,
     SetPasswordInTwoSteps,
     SetStatusCountsChanges,
+    SetStatusReadsThenWrites,
     Trims,
     Unreachable,
     UnreachableIsAbsent,
@@ -470,6 +475,12 @@ impl CredentialStore for Broken {
         self.up()?;
         let user_id = &self.id(user_id);
         let found = self.users.find_by_id(user_id).await?;
+        if let (Fault::SetStatusReadsThenWrites, Some(mut user)) = (self.fault, found.clone()) {
+            user.status = status;
+            tokio::task::yield_now().await;
+            self.overwrite(&user).await?;
+            return Ok(true);
+        }
         let set = self.users.set_status(user_id, status).await?;
         match self.fault {
             Fault::SetStatusCountsChanges => Ok(found.is_some_and(|user| user.status != status)),

@@ -1,9 +1,9 @@
 //! Users go once, and leave nothing behind.
 
-use portcullis_core::CredentialStore;
+use portcullis_core::{CredentialStore, PasswordHash, UserStatus};
 
 use super::{alice, is_absent, is_stored, user};
-use crate::property::{equal, race};
+use crate::property::{RIVALS, at, equal, race};
 use crate::suite::{Outcome, Subject};
 
 /// The second `delete` of a user finds nobody, and is no error.
@@ -60,4 +60,36 @@ pub async fn of_concurrent_deletes_one_wins(subject: &Subject<dyn CredentialStor
     }
     equal("the number of winners", &winners, &1)?;
     is_absent(subject, &alice).await
+}
+
+/// A change that meets a `delete` never brings the user back, nor a part of it.
+///
+/// # Errors
+/// How the property was violated.
+pub async fn a_change_never_revives_a_deleted_user(
+    subject: &Subject<dyn CredentialStore>,
+) -> Outcome {
+    let store = subject.handle();
+    let alice = alice();
+    store.create(&alice).await?;
+    let answers = race(subject, |handle, rival| {
+        let id = alice.user_id.clone();
+        let (old, new) = (PasswordHash::new("$old$"), PasswordHash::new("$new$"));
+        async move {
+            if rival == RIVALS / 2 {
+                return handle.delete(&id).await;
+            }
+            match rival % 3 {
+                0 => handle.replace_hash(&id, &old, &new).await,
+                1 => handle.set_password(&id, &new, at(1, 0)).await,
+                _ => handle.set_status(&id, UserStatus::Enabled).await,
+            }
+        }
+    })
+    .await?;
+    for answer in answers {
+        answer?;
+    }
+    is_absent(subject, &alice).await?;
+    equal("list", &store.list(None, 10).await?, &vec![])
 }

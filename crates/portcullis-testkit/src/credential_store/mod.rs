@@ -31,7 +31,8 @@ pub use creating::{
 
 mod deleting;
 pub use deleting::{
-    delete_frees_name_and_id, delete_is_idempotent, of_concurrent_deletes_one_wins,
+    a_change_never_revives_a_deleted_user, delete_frees_name_and_id, delete_is_idempotent,
+    of_concurrent_deletes_one_wins,
 };
 
 mod failing;
@@ -73,6 +74,7 @@ macro_rules! for_each_credential_store_property {
     ($with:expr => $($then:tt)+) => {
         $($then)+! {
             $with,
+            a_change_never_revives_a_deleted_user,
             a_password_change_beats_a_rehash,
             absent_is_none,
             an_abandoned_create_is_whole_or_nothing,
