@@ -118,15 +118,19 @@ impl LoginRoutes {
     }
 
     async fn login(&self, request: &HttpRequest, body: Payload) -> HttpResponse {
-        let reply = match self.read(request, body).await {
+        let grant = match self.read(request, body).await {
+            // The body goes here, before the login waits to be hashed.
             Ok(body) => {
                 let content_type = header(request, &CONTENT_TYPE);
-                let request = LoginRequest::new(content_type, body.as_bytes());
-                self.endpoint.handle(request).await
+                self.endpoint
+                    .read(LoginRequest::new(content_type, body.as_bytes()))
             }
-            Err(reply) => reply,
+            Err(reply) => Err(reply),
         };
-        respond(reply)
+        respond(match grant {
+            Ok(grant) => self.endpoint.answer(&grant).await,
+            Err(reply) => reply,
+        })
     }
 
     async fn read(&self, request: &HttpRequest, body: Payload) -> Result<BodyBuffer, Reply> {

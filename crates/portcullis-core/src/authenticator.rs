@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind};
-use crate::password::{Arena, HashPool, PasswordHash, PasswordHasher, TargetTime, Verdict};
+use crate::password::{
+    Arena, HashPool, MAX_PASSWORD_BYTES, PasswordHash, PasswordHasher, TargetTime, Verdict,
+};
 use crate::secret::Secret;
 use crate::store::{Credential, CredentialStore, UserId, UserStatus, Username};
 
@@ -76,9 +78,15 @@ impl Authenticator {
         let enabled = credential
             .as_ref()
             .is_some_and(|user| user.status == UserStatus::Enabled);
+        let too_long = password.expose().len() > MAX_PASSWORD_BYTES;
         let check = Check {
-            password: password.clone(),
-            acceptable: enabled && stored.is_some(),
+            // What is too long is refused, by the same work as a short one.
+            password: if too_long {
+                Secret::from(String::new())
+            } else {
+                password.clone()
+            },
+            acceptable: enabled && stored.is_some() && !too_long,
             hash: stored.unwrap_or_else(|| self.decoy.clone()),
             decoy: self.decoy.clone(),
             clock: Arc::clone(self.pool.clock()),

@@ -71,7 +71,26 @@ impl TokenEndpoint {
     /// Cancellation safe: a dropped login leaves nothing half-done, see
     /// [`Authenticator::authenticate`].
     pub async fn handle(&self, request: LoginRequest<'_>) -> Reply {
-        match self.login(request).await {
+        match self.read(request) {
+            Ok(grant) => self.answer(&grant).await,
+            Err(reply) => reply,
+        }
+    }
+
+    /// Reads the form of a login: the part of [`handle`](Self::handle) that needs the body. An
+    /// adapter frees the body before it goes on with [`answer`](Self::answer), so that logins that
+    /// wait to be hashed do not hold theirs.
+    ///
+    /// # Errors
+    /// The reply to a body that is no password grant.
+    pub fn read(&self, request: LoginRequest<'_>) -> Result<PasswordGrant, Reply> {
+        self.grant(request)
+            .map_err(|refusal| Reply::login_refusal(&refusal, self.dialect))
+    }
+
+    /// Answers a login whose form has been read.
+    pub async fn answer(&self, grant: &PasswordGrant) -> Reply {
+        match self.redeem(grant).await {
             Ok(login) => Reply::token(&login, self.dialect),
             Err(refusal) => {
                 if let LoginRefusal::Failed(error) = &refusal {
@@ -87,10 +106,15 @@ impl TokenEndpoint {
     /// # Errors
     /// The stage that refused, as a [`LoginRefusal`].
     pub async fn login(&self, request: LoginRequest<'_>) -> Result<Login, LoginRefusal> {
-        let grant = {
-            let form = FormData::parse(request.content_type, request.body)?;
-            PasswordGrant::from_form(&form, self.grant_type)?
-        };
+        self.redeem(&self.grant(request)?).await
+    }
+
+    fn grant(&self, request: LoginRequest<'_>) -> Result<PasswordGrant, LoginRefusal> {
+        let form = FormData::parse(request.content_type, request.body)?;
+        Ok(PasswordGrant::from_form(&form, self.grant_type)?)
+    }
+
+    async fn redeem(&self, grant: &PasswordGrant) -> Result<Login, LoginRefusal> {
         let authentication = self
             .authenticator
             .authenticate(grant.username(), grant.password())

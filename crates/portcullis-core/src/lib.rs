@@ -37,8 +37,8 @@ pub use password::BcryptScheme;
 pub use password::Pbkdf2Scheme;
 pub use password::{
     Arena, Argon2Limits, Argon2Params, Argon2idHasher, HashPool, HashPoolConfig, HashPoolMetrics,
-    HashScheme, MigratingHasher, PasswordHash, PasswordHasher, PasswordPolicy, PasswordTooShort,
-    ThreadPriority, Verdict, Wiping,
+    HashScheme, MAX_PASSWORD_BYTES, MigratingHasher, PasswordHash, PasswordHasher, PasswordPolicy,
+    PasswordRefusal, ThreadPriority, Verdict, Wiping,
 };
 #[cfg(feature = "scrypt")]
 pub use password::{ScryptLimits, ScryptScheme};

@@ -259,7 +259,7 @@ struct Rfc6749Token<'a> {
     access_token: &'a str,
     token_type: &'a str,
     expires_in: u64,
-    #[serde(skip_serializing_if = "String::is_empty")]
+    // Always: left out, it would say "what was asked for" (RFC 6749 §5.1).
     scope: String,
 }
 

@@ -40,6 +40,10 @@ async fn every_refusal_does_the_same_work() -> Result<(), BoxError> {
         ("disabled", "wrong"),
         ("corrupt", "right"),
         ("corrupt", "decoy"),
+        ("ada", &"right".repeat(2_000)),
+        ("nobody", &"right".repeat(2_000)),
+        // What is hashed in place of a password that is too long.
+        ("empty", &"right".repeat(2_000)),
     ] {
         let authentication = house.login(username, password).await?;
         assert!(
@@ -129,6 +133,7 @@ impl House {
             ("disabled", Some(&right), UserStatus::Disabled),
             ("no password", None, UserStatus::Enabled),
             ("corrupt", Some("$what$is$this"), UserStatus::Enabled),
+            ("empty", Some("$fake$1$"), UserStatus::Enabled),
         ] {
             let user_id = UserId::new(format!("id of {username}"));
             let mut credential = Credential::new(user_id, Username::new(username));

@@ -53,6 +53,17 @@ async fn a_full_queue_refuses_at_once() {
 }
 
 #[tokio::test]
+async fn without_a_queue_idle_threads_still_hash() {
+    let stage = Stage::new(|config| config.queue = 0);
+    let running = stage.start("running");
+    stage.wait_until_begun("running");
+    let refused = stage.pool.hash(secret("second")).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Overloaded);
+    stage.finish(1);
+    assert!(running.await.unwrap().is_ok());
+}
+
+#[tokio::test]
 async fn a_wait_longer_than_the_deadline_is_refused_at_once() {
     let stage = Stage::new(|config| config.deadline = 3 * SECOND);
     // One hash of 2 s teaches the pool what to expect.

@@ -148,7 +148,7 @@ async fn new_hash(args: &PasswordArgs) -> Result<PasswordHash, Failure> {
     policy.min_code_points = args.min_password_length;
     policy
         .check(&password)
-        .map_err(|too_short| Failure::refused(too_short.to_string()))?;
+        .map_err(|refusal| Failure::refused(refusal.to_string()))?;
     Ok(hash(password).await?)
 }
 

@@ -26,7 +26,7 @@ pub use legacy::Pbkdf2Scheme;
 #[cfg(feature = "scrypt")]
 pub use legacy::{ScryptLimits, ScryptScheme};
 pub use migrating::{HashScheme, MigratingHasher};
-pub use policy::{PasswordPolicy, PasswordTooShort};
+pub use policy::{MAX_PASSWORD_BYTES, PasswordPolicy, PasswordRefusal};
 pub use pool::{HashPool, HashPoolConfig, HashPoolMetrics, ThreadPriority};
 pub(crate) use target_time::TargetTime;
 

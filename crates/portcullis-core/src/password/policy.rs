@@ -4,8 +4,12 @@ use std::fmt;
 
 use crate::secret::Secret;
 
-/// What a newly chosen password must be: long. No composition rules, no upper limit of its own
-/// (NIST SP 800-63B-4 §3.1.1.2).
+/// The longest password that can match, in bytes: as passlib 1.7 and Django 5 have it. Longer ones
+/// are only sent to make work, whose length would show whether there is a hash to check.
+pub const MAX_PASSWORD_BYTES: usize = 4_096;
+
+/// What a newly chosen password must be: long, but not longer than can be checked. No composition
+/// rules (NIST SP 800-63B-4 §3.1.1.2).
 ///
 /// It says nothing about existing passwords: a login accepts whatever was set.
 ///
@@ -28,11 +32,14 @@ impl PasswordPolicy {
     /// Checks a password somebody is about to set.
     ///
     /// # Errors
-    /// [`PasswordTooShort`] with both lengths.
-    pub fn check(&self, password: &Secret) -> Result<(), PasswordTooShort> {
+    /// [`PasswordRefusal`] if it is too short, or longer than [`MAX_PASSWORD_BYTES`].
+    pub fn check(&self, password: &Secret) -> Result<(), PasswordRefusal> {
+        if password.expose().len() > MAX_PASSWORD_BYTES {
+            return Err(PasswordRefusal::TooLong);
+        }
         let code_points = password.expose().chars().count();
         if code_points < self.min_code_points {
-            return Err(PasswordTooShort {
+            return Err(PasswordRefusal::TooShort {
                 code_points,
                 min_code_points: self.min_code_points,
             });
@@ -49,24 +56,34 @@ impl Default for PasswordPolicy {
     }
 }
 
-/// A new password is shorter than the [`PasswordPolicy`] allows.
+/// Why a [`PasswordPolicy`] does not take a new password.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-pub struct PasswordTooShort {
-    /// How long it is, in Unicode code points.
-    pub code_points: usize,
-    /// How long it must be.
-    pub min_code_points: usize,
+pub enum PasswordRefusal {
+    /// It has more than [`MAX_PASSWORD_BYTES`].
+    TooLong,
+    /// It has fewer code points than the policy asks for.
+    TooShort {
+        /// How many it has.
+        code_points: usize,
+        /// How many it needs.
+        min_code_points: usize,
+    },
 }
 
-impl fmt::Display for PasswordTooShort {
+impl fmt::Display for PasswordRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "the password has {} characters and needs at least {}",
-            self.code_points, self.min_code_points
-        )
+        match self {
+            Self::TooLong => write!(f, "the password has more than {MAX_PASSWORD_BYTES} bytes"),
+            Self::TooShort {
+                code_points,
+                min_code_points,
+            } => write!(
+                f,
+                "the password has {code_points} characters and needs at least {min_code_points}"
+            ),
+        }
     }
 }
 
-impl std::error::Error for PasswordTooShort {}
+impl std::error::Error for PasswordRefusal {}

@@ -175,7 +175,7 @@ impl HashPool {
             let _ = sender.send(answer);
         });
         match self.threads {
-            Threads::Inline => self.queue.run_inline(job),
+            Threads::Inline => self.queue.run_inline(job)?,
             Threads::Own { .. } => self.queue.push(job)?,
         }
         Ok(receiver)

@@ -73,14 +73,13 @@ impl Queue {
     pub(super) fn push(&self, job: Job) -> Result<(), Error> {
         let now = self.config.clock.monotonic();
         let mut state = self.lock();
-        if state.draining {
-            return Err(
-                Error::new(ErrorKind::Unavailable, "this node is shutting down")
-                    .with_retry_after(Duration::from_secs(1)),
-            );
-        }
-        let wait = state.estimated_wait(self.config.threads.get());
-        if state.jobs.len() >= self.config.queue || wait > self.config.deadline {
+        state.refuse_if_draining()?;
+        let threads = self.config.threads.get();
+        let wait = state.estimated_wait(threads);
+        // What an idle thread is about to take does not wait.
+        let idle = threads.saturating_sub(state.metrics.running);
+        let room = self.config.queue.saturating_add(idle);
+        if state.jobs.len() >= room || wait > self.config.deadline {
             state.metrics.refused += 1;
             return Err(overloaded(wait));
         }
@@ -99,13 +98,17 @@ impl Queue {
     }
 
     /// Runs a job on the calling thread. Its own lock makes jobs take turns.
-    pub(super) fn run_inline(&self, job: Job) {
+    pub(super) fn run_inline(&self, job: Job) -> Result<(), Error> {
         let mut arena = self
             .inline_arena
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        self.lock().metrics.running += 1;
+        let mut state = self.lock();
+        state.refuse_if_draining()?;
+        state.metrics.running += 1;
+        drop(state);
         self.run(job, self.config.clock.monotonic(), &mut arena);
+        Ok(())
     }
 
     pub(super) fn drain(&self) -> oneshot::Receiver<()> {
@@ -190,6 +193,16 @@ impl fmt::Debug for Queue {
 }
 
 impl State {
+    fn refuse_if_draining(&self) -> Result<(), Error> {
+        if self.draining {
+            return Err(
+                Error::new(ErrorKind::Unavailable, "this node is shutting down")
+                    .with_retry_after(Duration::from_secs(1)),
+            );
+        }
+        Ok(())
+    }
+
     fn estimated_wait(&self, threads: usize) -> Duration {
         if self.metrics.running < threads {
             return Duration::ZERO;
