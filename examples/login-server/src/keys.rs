@@ -28,7 +28,14 @@ pub(crate) fn signing_key(args: &KeyArgs, store_url: &str) -> Result<SigningKey,
     }
     match database_path(store_url)? {
         Some(database) => beside(&database),
-        None => Ok(SigningKey::generate_ephemeral(&OsRandom)?),
+        // Its users end with the process, so its tokens may.
+        None if store_url.starts_with("memory:") || store_url == "sqlite::memory:" => {
+            Ok(SigningKey::generate_ephemeral(&OsRandom)?)
+        }
+        None => Err(Failure::config(
+            "nodes that share a store must share a key: name its file with --jwt-secret-file or \
+             --jwt-key-file, or use --tokens opaque",
+        )),
     }
 }
 

@@ -6,6 +6,7 @@ use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{Args, Command};
+use crate::failure::Failure;
 
 mod args;
 mod demo;
@@ -18,8 +19,12 @@ mod user;
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    let Ok(filter) = EnvFilter::try_new(&args.log) else {
+        return Failure::config("--log takes a level, or module=level and more after commas")
+            .report();
+    };
     tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(&args.log))
+        .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .init();
     let result = actix_web::rt::System::new().block_on(async {

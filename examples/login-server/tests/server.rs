@@ -214,6 +214,7 @@ fn bad_configuration_ends_with_a_sentence_and_code_2() {
             &["--store", "memory:", "--hash-threads", "0"],
             "--hash-threads",
         ),
+        (&["--store", "memory:", "--log", "portcullis=inof"], "--log"),
     ] {
         let mut all = vec!["serve"];
         all.extend(args);

@@ -46,7 +46,22 @@ fn postgres_is_not_served_before_it_is_migrated() {
     assert_eq!(output.status.code(), Some(2), "{printed}");
     assert!(printed.contains("migrate"), "{printed}");
 
-    let args = ["serve", "--migrate", "--store", &schema.url()];
+    // Nor without a key that other nodes could share.
+    let url = schema.url();
+    let args = [
+        "serve",
+        "--migrate",
+        "--listen",
+        "127.0.0.1:0",
+        "--store",
+        &url,
+    ];
+    let output = common::run(directory.path(), args, "");
+    let printed = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{printed}");
+    assert!(printed.contains("--jwt-secret-file"), "{printed}");
+
+    let args = ["serve", "--tokens", "opaque", "--store", &url];
     let server = Server::start(directory.path(), args);
     assert_eq!(server.login("username=ada&password=x").status, 401);
 }
