@@ -243,13 +243,17 @@ fn load(path: &Path) -> Result<Users, Error> {
         Ok(bytes) => serde_json::from_slice(&bytes)
             .map_err(|_| Error::new(ErrorKind::Corrupt, "the file of users cannot be read")),
         // Without its directory the file is out of reach, and not empty.
-        Err(error)
-            if error.kind() == io::ErrorKind::NotFound
-                && path.parent().is_some_and(Path::is_dir) =>
-        {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && directory(path).is_dir() => {
             Ok(Users::new())
         }
         Err(error) => Err(unavailable(error)),
+    }
+}
+
+fn directory(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
     }
 }
 
@@ -259,7 +263,7 @@ fn save(path: &Path, users: &Users) -> Result<(), Error> {
     })?;
     let replace = || {
         // Temporary files are for their owner only, and this one becomes the file of users.
-        let mut file = NamedTempFile::new_in(path.parent().unwrap_or(path))?;
+        let mut file = NamedTempFile::new_in(directory(path))?;
         file.write_all(&bytes)?;
         file.as_file().sync_all()?;
         file.persist(path)?;

@@ -28,7 +28,7 @@ pub(crate) fn run(args: &DrillArgs) -> Result<(), Box<dyn Error>> {
     let mut tokens = redis::Server::start_with(["--appendonly", "yes"])?;
     prepare(&login_server, &users.url(), directory.path())?;
     let more = ["--tokens", "opaque", "--token-store", &tokens.url()];
-    let command = serve(&login_server, &users.url(), &more);
+    let command = serve(&login_server, &users.url(), directory.path(), &more)?;
     let server = Server::spawn(command, Database::None, directory)?;
 
     let load = Load {
@@ -83,6 +83,9 @@ pub(crate) fn run(args: &DrillArgs) -> Result<(), Box<dyn Error>> {
     }
     if outcome.wrong > 0 {
         return Err("a login was not answered as its password deserved".into());
+    }
+    if outcome.refused == 0 {
+        return Err("no login met an outage".into());
     }
     Ok(())
 }

@@ -109,7 +109,7 @@ impl Server {
         if kind != Kind::PortcullisMemory {
             prepare(&login_server, &store, directory.path())?;
         }
-        let command = serve(&login_server, &store, &[]);
+        let command = serve(&login_server, &store, directory.path(), &[])?;
         Self::spawn(command, database, directory)
     }
 
@@ -194,12 +194,22 @@ fn vm_hwm_kib(id: u32) -> Result<u64, Box<dyn Error>> {
     Ok(kib.ok_or("no VmHWM")?.parse()?)
 }
 
-/// The command that serves `store` at a free port.
-pub(crate) fn serve(login_server: &Path, store: &str, more: &[&str]) -> Command {
+/// The command that serves `store` at a free port, with a key made in `directory`.
+pub(crate) fn serve(
+    login_server: &Path,
+    store: &str,
+    directory: &Path,
+    more: &[&str],
+) -> Result<Command, Box<dyn Error>> {
+    fs::write(
+        directory.join("jwt.secret"),
+        "of no server but this: thirty-two bytes",
+    )?;
     let mut command = Command::new(login_server);
     command.args(["serve", "--store", store, "--listen", "127.0.0.1:0"]);
-    command.args(["--log", "error"]).args(more);
-    command
+    command.args(["--jwt-secret-file", "jwt.secret", "--log", "error"]);
+    command.args(more);
+    Ok(command)
 }
 
 /// Gives `store` its tables and its user.
