@@ -1,0 +1,230 @@
+//! The adapter inside apps that have ideas of their own.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use actix_web::body::MessageBody;
+use actix_web::dev::ServiceResponse;
+use actix_web::http::StatusCode;
+use actix_web::http::header::ContentType;
+use actix_web::middleware::ErrorHandlers;
+use actix_web::web::{self, FormConfig, PayloadConfig, ServiceConfig};
+use actix_web::{App, HttpResponse, error, test};
+use portcullis_actix::{Bearer, LoginRoutes};
+use portcullis_core::{
+    Arena, Authenticator, BearerGuard, Claims, Credential, CredentialStore, Error, ErrorKind,
+    HashPool, MemoryStore, PasswordHasher, Secret, TokenEndpoint, TokenIssuer, TokenRequest,
+    TokenResponse, TokenVerifier, UserId, Username, async_trait,
+};
+use portcullis_testkit::FakeHasher;
+use portcullis_testkit::fastapi::{self, Answer};
+
+#[actix_web::test]
+async fn recorded_logins_are_answered_as_fastapi_did_whatever_the_app_does_to_bodies() {
+    let login = LoginRoutes::new(endpoint().await);
+    let app = test::init_service(
+        App::new()
+            // Each would refuse every login, if the login used that extractor.
+            .app_data(FormConfig::default().limit(1))
+            .app_data(PayloadConfig::new(1))
+            .app_data(web::JsonConfig::default().error_handler(|error, _| {
+                error::InternalError::from_response(error, HttpResponse::ImATeapot().finish())
+                    .into()
+            }))
+            .wrap(
+                ErrorHandlers::new().handler(StatusCode::IM_A_TEAPOT, |response| {
+                    Ok(actix_web::middleware::ErrorHandlerResponse::Response(
+                        response.map_into_left_body(),
+                    ))
+                }),
+            )
+            .default_service(web::to(HttpResponse::ImATeapot))
+            .configure(|app| login.configure(app)),
+    )
+    .await;
+    let mut compared = 0;
+    for case in fastapi::cases() {
+        let applies = matches!(case.tier.as_str(), "core" | "multipart")
+            && case.path == "/v1/login"
+            && case.method == "POST";
+        if !applies {
+            continue;
+        }
+        let mut request = test::TestRequest::post().uri(&case.path);
+        for (name, value) in &case.headers {
+            let latin1: Vec<u8> = value.chars().map(|c| c as u8).collect();
+            let value = actix_web::http::header::HeaderValue::from_bytes(&latin1);
+            request = request.append_header((name.as_str(), value.unwrap()));
+        }
+        let request = request.set_payload(case.body()).to_request();
+        let response = test::call_service(&app, request).await;
+        assert_eq!(
+            differences(&case, response).await,
+            Vec::<String>::new(),
+            "{}",
+            case.id
+        );
+        compared += 1;
+    }
+    assert!(compared > 300, "only {compared} cases were compared");
+}
+
+#[actix_web::test]
+async fn another_method_is_405_and_another_path_is_the_apps() {
+    let login = LoginRoutes::new(endpoint().await)
+        .with_prefix("/auth")
+        .with_login_path("/token");
+    let configure = |app: &mut ServiceConfig| login.configure(app);
+    let app = test::init_service(App::new().configure(configure)).await;
+    for method in ["GET", "HEAD", "PUT", "OPTIONS", "post"] {
+        let request = test::TestRequest::with_uri("/auth/token")
+            .method(method.parse().unwrap())
+            .to_request();
+        let response = test::call_service(&app, request).await;
+        assert_eq!(response.status(), 405, "{method}");
+        assert_eq!(response.headers().get("allow").unwrap(), "POST");
+    }
+    let request = test::TestRequest::post().uri("/v1/login").to_request();
+    assert_eq!(test::call_service(&app, request).await.status(), 404);
+}
+
+#[actix_web::test]
+async fn a_body_of_the_limit_is_read_and_a_longer_one_is_413() {
+    let form = "username=ada%40example.com&password=wrong";
+    for (limit, status) in [(form.len(), 401), (form.len() - 1, 413)] {
+        let login = LoginRoutes::new(endpoint().await).with_body_limit(limit);
+        let app = test::init_service(App::new().configure(|app| login.configure(app))).await;
+        let request = test::TestRequest::post()
+            .uri("/v1/login")
+            .insert_header(ContentType::form_url_encoded())
+            .set_payload(form)
+            .to_request();
+        assert_eq!(test::call_service(&app, request).await.status(), status);
+    }
+}
+
+#[actix_web::test]
+async fn a_handler_sees_only_bearers_of_good_tokens() {
+    let guard = BearerGuard::new(Arc::new(Tokens));
+    let app = test::init_service(
+        App::new()
+            .app_data(guard)
+            .route("/me", web::get().to(me))
+            .route("/public", web::get().to(HttpResponse::Ok)),
+    )
+    .await;
+    for (authorization, status, body) in [
+        (None, 401, r#"{"detail":"Not authenticated"}"#),
+        (Some("Basic x"), 401, r#"{"detail":"Not authenticated"}"#),
+        (
+            Some("Bearer"),
+            401,
+            r#"{"detail":"Could not validate credentials"}"#,
+        ),
+        (
+            Some("Bearer bad"),
+            401,
+            r#"{"detail":"Could not validate credentials"}"#,
+        ),
+        (
+            Some("Bearer out"),
+            503,
+            r#"{"detail":"Service Unavailable"}"#,
+        ),
+        (Some("bearer good"), 200, "ada"),
+    ] {
+        let mut request = test::TestRequest::with_uri("/me");
+        if let Some(authorization) = authorization {
+            request = request.insert_header(("authorization", authorization));
+        }
+        let response = test::call_service(&app, request.to_request()).await;
+        assert_eq!(response.status(), status, "{authorization:?}");
+        let challenge = response.headers().get("www-authenticate").cloned();
+        assert_eq!(
+            challenge.is_some_and(|value| value == "Bearer"),
+            status == 401
+        );
+        assert_eq!(test::read_body(response).await, body);
+    }
+}
+
+#[actix_web::test]
+async fn a_handler_without_a_guard_is_500_and_lets_nobody_in() {
+    let app = test::init_service(App::new().route("/me", web::get().to(me))).await;
+    let request = test::TestRequest::with_uri("/me")
+        .insert_header(("authorization", "Bearer good"))
+        .to_request();
+    assert_eq!(test::call_service(&app, request).await.status(), 500);
+}
+
+async fn me(bearer: Bearer) -> String {
+    bearer.claims.sub.to_string()
+}
+
+async fn differences(
+    case: &fastapi::Case,
+    response: ServiceResponse<impl MessageBody>,
+) -> Vec<String> {
+    let status = response.status().as_u16();
+    let headers: Vec<(String, String)> = response
+        .headers()
+        .iter()
+        .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
+        .collect();
+    let headers: Vec<_> = headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    let body = test::read_body(response).await;
+    case.differences(&Answer {
+        status,
+        headers: &headers,
+        body: &body,
+    })
+}
+
+/// An endpoint with the users of the recordings.
+async fn endpoint() -> TokenEndpoint {
+    let hasher = Arc::new(FakeHasher::new(1));
+    let store = MemoryStore::new();
+    for (username, password) in fastapi::USERS {
+        let hash = hasher.hash(password.as_bytes(), &mut Arena::new()).unwrap();
+        let credential = Credential::new(UserId::new(username), Username::new(username))
+            .with_password_hash(hash);
+        store.create(&credential).await.unwrap();
+    }
+    let authenticator = Authenticator::new(Arc::new(store), HashPool::inline(hasher)).unwrap();
+    TokenEndpoint::new(authenticator, Arc::new(Tokens))
+}
+
+/// Issues and accepts the token "good".
+#[derive(Debug)]
+struct Tokens;
+
+#[async_trait]
+impl TokenIssuer for Tokens {
+    async fn issue(&self, _: TokenRequest<'_>) -> Result<TokenResponse, Error> {
+        let token = Secret::from("good".to_owned());
+        Ok(TokenResponse::new(token, Duration::from_secs(900)))
+    }
+}
+
+#[async_trait]
+impl TokenVerifier for Tokens {
+    async fn verify(&self, access_token: &str) -> Result<Claims, Error> {
+        match access_token {
+            "good" => Ok(Claims::new(
+                "issuer".to_owned(),
+                UserId::new("ada"),
+                vec!["audience".to_owned()],
+                UNIX_EPOCH,
+                UNIX_EPOCH,
+                "1".to_owned(),
+            )),
+            "out" => Err(Error::new(ErrorKind::Unavailable, "out")),
+            _ => Err(Error::new(ErrorKind::InvalidToken, "bad")),
+        }
+    }
+}
