@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::error::Error as StdError;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind};
@@ -71,6 +71,7 @@ impl Authenticator {
         username: &Username,
         password: &Secret,
     ) -> Result<Authentication, Error> {
+        let authenticated_at = self.pool.clock().now();
         let credential = self.store.find(username).await?;
         let stored = credential
             .as_ref()
@@ -108,7 +109,10 @@ impl Authenticator {
                 if let Some((old, new)) = rehash {
                     self.replace_hash(&credential.user_id, &old, &new).await;
                 }
-                Ok(Authentication::Accepted(AuthenticatedUser { credential }))
+                Ok(Authentication::Accepted(AuthenticatedUser {
+                    credential,
+                    authenticated_at,
+                }))
             }
             (Outcome::Corrupt(error), Some(Credential { user_id, .. })) => {
                 tracing::error!(
@@ -152,6 +156,7 @@ pub enum Authentication {
 #[derive(Clone, Debug)]
 pub struct AuthenticatedUser {
     credential: Credential,
+    authenticated_at: SystemTime,
 }
 
 impl AuthenticatedUser {
@@ -165,6 +170,13 @@ impl AuthenticatedUser {
     #[must_use]
     pub fn username(&self) -> &Username {
         &self.credential.username
+    }
+
+    /// When the user was looked up. What was changed since, such as the password, this proof does
+    /// not know of.
+    #[must_use]
+    pub fn authenticated_at(&self) -> SystemTime {
+        self.authenticated_at
     }
 
     /// The scopes to grant: those of `requested` that the user may have, or all of them if none

@@ -129,6 +129,7 @@ impl TokenEndpoint {
                 subject: user.user_id(),
                 client_id: grant.client_id(),
                 scopes: &scopes,
+                authenticated_at: Some(user.authenticated_at()),
             })
             .await?;
         Ok(Login { token, scopes })

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use base64::Engine;
@@ -119,17 +119,13 @@ impl OpaqueIssuer {
     }
 
     fn claims(&self, request: &TokenRequest<'_>) -> Result<Claims, Error> {
-        let since_1970 = self.clock.now().duration_since(UNIX_EPOCH);
-        let since_1970 = since_1970.map_err(|source| {
-            Error::new(ErrorKind::Internal, "the clock is set before 1970").with_source(source)
-        })?;
-        let iat = UNIX_EPOCH + Duration::from_secs(since_1970.as_secs());
+        let now = self.clock.now();
         let mut claims = Claims::new(
             self.issuer.clone(),
             request.subject.clone(),
             vec![self.audience.clone()],
-            iat,
-            iat + self.lifetime,
+            whole_seconds(request.issued_at(now))?,
+            whole_seconds(now)? + self.lifetime,
             self.random_text::<JTI_LEN>()?,
         );
         claims.client_id = request
@@ -178,6 +174,13 @@ impl TokenIssuer for OpaqueIssuer {
         self.clean().await;
         Ok(TokenResponse::new(token, self.lifetime))
     }
+}
+
+fn whole_seconds(time: SystemTime) -> Result<SystemTime, Error> {
+    let since_1970 = time.duration_since(UNIX_EPOCH).map_err(|source| {
+        Error::new(ErrorKind::Internal, "the clock is set before 1970").with_source(source)
+    })?;
+    Ok(UNIX_EPOCH + Duration::from_secs(since_1970.as_secs()))
 }
 
 /// Verifies opaque access tokens, and revokes them.

@@ -41,6 +41,10 @@ pub struct TokenRequest<'a> {
     pub client_id: Option<&'a str>,
     /// The scopes granted: those asked for that the user may have.
     pub scopes: &'a [String],
+    /// When the user was looked up, if not just now: becomes `iat`. A password that is changed
+    /// while a login with the old one waits to be hashed so revokes the token of that login, since
+    /// [`Credential::tokens_valid_from`](crate::Credential::tokens_valid_from) is later.
+    pub authenticated_at: Option<SystemTime>,
 }
 
 impl<'a> TokenRequest<'a> {
@@ -51,7 +55,14 @@ impl<'a> TokenRequest<'a> {
             subject,
             client_id: None,
             scopes: &[],
+            authenticated_at: None,
         }
+    }
+
+    /// The `iat` of a token issued at `now`.
+    #[must_use]
+    pub fn issued_at(&self, now: SystemTime) -> SystemTime {
+        self.authenticated_at.map_or(now, |at| at.min(now))
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use portcullis_core::{
     Authentication, Authenticator, BoxError, Clock, Credential, CredentialStore, HashPool,
-    HashPoolConfig, MemoryStore, PasswordHash, Secret, UserId, UserStatus, Username,
+    HashPoolConfig, MemoryStore, PasswordHash, Secret, TokenRequest, UserId, UserStatus, Username,
 };
 use portcullis_testkit::{FakeHasher, HashWork, ManualClock};
 
@@ -114,6 +114,37 @@ async fn checking_a_cheaper_hash_takes_as_long_as_checking_a_current_one() -> Re
         let took = clock.monotonic() - started;
         assert_eq!(took, Duration::from_secs(seconds), "{username}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_login_is_as_old_as_its_look_up() -> Result<(), BoxError> {
+    let clock = Arc::new(ManualClock::new(SystemTime::UNIX_EPOCH));
+    // Long enough for somebody to change the password meanwhile.
+    let hasher = FakeHasher::new(10).with_clock(Arc::clone(&clock));
+    let store = Arc::new(MemoryStore::new());
+    let credential = Credential::new(UserId::new("ada"), Username::new("ada"))
+        .with_password_hash(PasswordHash::new(format!("$fake$10${RIGHT}")));
+    store.create(&credential).await?;
+    let mut config = HashPoolConfig::default();
+    config.clock = Arc::clone(&clock) as _;
+    let authenticator = Authenticator::new(store, HashPool::new(Arc::new(hasher), config)?)?;
+
+    let started = clock.now();
+    let right = Secret::from("right".to_owned());
+    let authentication = authenticator
+        .authenticate(&Username::new("ada"), &right)
+        .await?;
+    let Authentication::Accepted(user) = authentication else {
+        panic!("refused");
+    };
+    assert_eq!(clock.now(), started + Duration::from_secs(10));
+    assert_eq!(user.authenticated_at(), started);
+
+    let mut request = TokenRequest::new(user.user_id());
+    assert_eq!(request.issued_at(clock.now()), clock.now());
+    request.authenticated_at = Some(started);
+    assert_eq!(request.issued_at(clock.now()), started);
     Ok(())
 }
 

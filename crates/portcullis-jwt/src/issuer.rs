@@ -1,7 +1,7 @@
 //! Turns a [`TokenRequest`] into a signed token (RFC 9068 §2).
 
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
@@ -101,15 +101,13 @@ impl JwtIssuer {
 #[async_trait]
 impl TokenIssuer for JwtIssuer {
     async fn issue(&self, request: TokenRequest<'_>) -> Result<TokenResponse, Error> {
-        let now = self.clock.now().duration_since(UNIX_EPOCH);
-        let iat = now
-            .map_err(|source| internal("the clock is set before 1970").with_source(source))?
-            .as_secs();
+        let now = self.clock.now();
+        let iat = unix_seconds(request.issued_at(now))?;
         let claims = IssuedClaims {
             iss: &self.issuer,
             sub: request.subject.as_str(),
             aud: &self.audience,
-            exp: iat + self.lifetime.as_secs(),
+            exp: unix_seconds(now)? + self.lifetime.as_secs(),
             iat,
             nbf: iat,
             jti: self.random_id()?,
@@ -133,6 +131,12 @@ impl TokenIssuer for JwtIssuer {
         }
         Ok(TokenResponse::new(Secret::from(token), self.lifetime))
     }
+}
+
+fn unix_seconds(time: SystemTime) -> Result<u64, Error> {
+    time.duration_since(UNIX_EPOCH)
+        .map(|since| since.as_secs())
+        .map_err(|source| internal("the clock is set before 1970").with_source(source))
 }
 
 #[derive(Serialize)]
