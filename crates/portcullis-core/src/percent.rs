@@ -1,4 +1,4 @@
-//! Percent-decoding (RFC 3986 §2.1), as Python's `unquote_to_bytes` does it.
+//! Percent-decoding (RFC 3986 §2.1), as Python's `unquote_to_bytes` does it: for forms and paths.
 
 use std::borrow::Cow;
 
@@ -18,7 +18,7 @@ pub(crate) fn decode(raw: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// The byte that `text` begins with the escape of, and what follows it.
-fn escape(text: &[u8]) -> Option<(u8, &[u8])> {
+pub(crate) fn escape(text: &[u8]) -> Option<(u8, &[u8])> {
     match text {
         [b'%', high, low, after @ ..] => Some((hex_digit(*high)? << 4 | hex_digit(*low)?, after)),
         _ => None,

@@ -6,6 +6,7 @@ use memchr::{memchr, memchr2};
 use zeroize::Zeroizing;
 
 use super::{Field, FieldValue, FormError, MAX_FIELDS, MAX_TEXT_LEN, Text};
+use crate::percent;
 
 pub(super) fn parse(body: &[u8]) -> Result<Vec<Field<'_>>, FormError> {
     let mut fields = Vec::new();
@@ -46,9 +47,7 @@ fn decode(raw: &[u8]) -> Text<'_> {
     let mut escaped = Zeroizing::new(Vec::with_capacity(raw.len() / 3));
     let mut rest = raw;
     while let [first, later @ ..] = rest {
-        if let [b'%', high, low, later @ ..] = rest
-            && let Some(byte) = hex_byte(*high, *low)
-        {
+        if let Some((byte, later)) = percent::escape(rest) {
             escaped.push(byte);
             rest = later;
             continue;
@@ -72,9 +71,4 @@ fn move_utf8(bytes: &mut Vec<u8>, text: &mut String) {
         }
     }
     bytes.clear();
-}
-
-fn hex_byte(high: u8, low: u8) -> Option<u8> {
-    let digit = |byte| char::from(byte).to_digit(16);
-    u8::try_from(digit(high)? << 4 | digit(low)?).ok()
 }
