@@ -4,12 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use portcullis_core::{Error, ErrorKind};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgRow};
-use sqlx::{AssertSqlSafe, Connection, Execute, PgConnection, PgPool, Postgres, SqlStr};
-use tokio::time::{Instant, timeout_at};
+use sqlx::{AssertSqlSafe, Connection, Execute, PgConnection, PgPool, Postgres, Row, SqlStr};
+use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::error::is_disconnected;
+use crate::error::{at_start, is_disconnected, is_read_only};
 
 pub(crate) type Query = sqlx::query::Query<'static, Postgres, PgArguments>;
 
@@ -27,6 +28,35 @@ pub(crate) struct Database {
 }
 
 impl Database {
+    /// Refuses a pool of the application that does not behave as one of ours.
+    pub(crate) async fn check(&self) -> Result<(), Error> {
+        let settings = query(
+            "SELECT current_setting('statement_timeout') <> '0' AS gives_up, \
+             current_setting('transaction_isolation') = 'read committed' AS reads_committed"
+                .to_owned(),
+        );
+        let rows = self.read(settings).await.map_err(at_start)?;
+        let is = |name| match rows.first() {
+            Some(row) => row.try_get(name).map_err(at_start),
+            None => Err(at_start(sqlx::Error::RowNotFound)),
+        };
+        if !is("gives_up")? {
+            return Err(Error::new(
+                ErrorKind::InvalidConfig,
+                "the connections have no `statement_timeout`, and statements that nobody waits \
+                 for would pile up at the server: give them one, such as a second",
+            ));
+        }
+        if !is("reads_committed")? {
+            return Err(Error::new(
+                ErrorKind::InvalidConfig,
+                "the connections do not have the transaction isolation `read committed`, and \
+                 changes at the same time would fail: set `default_transaction_isolation`",
+            ));
+        }
+        Ok(())
+    }
+
     /// Runs a query that changes nothing, in one round trip.
     pub(crate) async fn read(&self, query: Query) -> Result<Vec<PgRow>, sqlx::Error> {
         Ok(self.run(query, Effect::Reads).await?.rows)
@@ -45,21 +75,24 @@ impl Database {
             sql: query.sql(),
             effect,
         });
-        // After a restart of the server every connection in the pool may be a broken one.
-        for _ in 0..=self.pool.options().get_max_connections() {
-            let Ok(connection) = timeout_at(deadline, self.pool.acquire()).await else {
-                break;
-            };
+        loop {
+            // With none idle, the connection will be a new one, or one that was good just now.
+            let last = self.pool.num_idle() == 0;
+            let connection = timeout_at(deadline, self.pool.acquire())
+                .await
+                .map_err(|_| sqlx::Error::PoolTimedOut)??;
             // In a task of its own: if the caller goes away, somebody still waits for the answer,
             // and takes the connection out of the pool if none comes.
-            let attempt = Arc::clone(&statement).attempt(connection?, deadline);
+            let attempt = Arc::clone(&statement).attempt(connection, deadline);
             match tokio::spawn(attempt).await {
                 Ok(Attempt::Ended(answer)) => return answer,
-                Ok(Attempt::NotBegun) => {}
+                Ok(Attempt::NotBegun(error)) if last => return Err(error),
+                // After a restart of the server every connection in the pool may be a broken one,
+                // and after a fail-over one to a server that takes no changes.
+                Ok(Attempt::NotBegun(_)) => {}
                 Err(_) => return Err(sqlx::Error::WorkerCrashed),
             }
         }
-        Err(sqlx::Error::PoolTimedOut)
     }
 }
 
@@ -77,8 +110,8 @@ enum Effect {
 /// What came of a statement on a connection that may have been broken before.
 enum Attempt {
     Ended(Result<Answer, sqlx::Error>),
-    /// As good as not begun: it may be attempted on another connection.
-    NotBegun,
+    /// As good as not begun: it may be attempted on another connection, since this one is no good.
+    NotBegun(sqlx::Error),
 }
 
 struct Answer {
@@ -96,16 +129,29 @@ impl Statement {
             Effect::Reads => timeout_at(deadline, self.read(&mut connection)).await,
             Effect::Writes => timeout_at(deadline, self.write(&mut connection)).await,
         };
-        attempt.unwrap_or_else(|_| {
+        match attempt {
+            Ok(Attempt::Ended(answer)) => {
+                // Dropped, it would be tested for as long as that takes: on a network that has
+                // swallowed the question, a quarter of an hour, in which the pool lacks it.
+                tokio::spawn(timeout(RELEASE_TIMEOUT, connection.return_to_pool()));
+                Attempt::Ended(answer)
+            }
+            // Gone from the pool before another is asked for.
+            Ok(not_begun) => {
+                drop(connection.detach());
+                not_begun
+            }
             // In the pool it would be waited for, perhaps for ever.
-            drop(connection.detach());
-            Attempt::Ended(Err(sqlx::Error::PoolTimedOut))
-        })
+            Err(_) => {
+                drop(connection.detach());
+                Attempt::Ended(Err(sqlx::Error::PoolTimedOut))
+            }
+        }
     }
 
     async fn read(&self, connection: &mut PgConnection) -> Attempt {
         match self.query().fetch_all(connection).await {
-            Err(error) if is_disconnected(&error) => Attempt::NotBegun,
+            Err(error) if is_disconnected(&error) => Attempt::NotBegun(error),
             rows => Attempt::Ended(rows.map(|rows| Answer { rows, changed: 0 })),
         }
     }
@@ -113,17 +159,22 @@ impl Statement {
     async fn write(&self, connection: &mut PgConnection) -> Attempt {
         // If the answer to a change is lost, nobody knows whether it was made. A connection that
         // was broken before must not be such a case, so it is tried first, at a round trip.
-        if connection.ping().await.is_err() {
-            return Attempt::NotBegun;
+        if let Err(error) = connection.ping().await {
+            return Attempt::NotBegun(error);
         }
-        let done = self.query().execute(connection).await;
-        Attempt::Ended(done.map(|done| Answer {
-            rows: Vec::new(),
-            changed: done.rows_affected(),
-        }))
+        match self.query().execute(connection).await {
+            Err(error) if is_read_only(&error) => Attempt::NotBegun(error),
+            done => Attempt::Ended(done.map(|done| Answer {
+                rows: Vec::new(),
+                changed: done.rows_affected(),
+            })),
+        }
     }
 
     fn query(&self) -> Query {
         sqlx::query_with(self.sql.clone(), self.arguments.clone())
     }
 }
+
+/// How long a connection may take to answer when it goes back to the pool.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);

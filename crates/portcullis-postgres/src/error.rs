@@ -58,6 +58,11 @@ pub(crate) fn is_disconnected(error: &sqlx::Error) -> bool {
     }
 }
 
+/// Tells whether the server takes no changes, as a standby does not, so that this one did nothing.
+pub(crate) fn is_read_only(error: &sqlx::Error) -> bool {
+    sqlstate(error) == Some(READ_ONLY)
+}
+
 /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
 fn sqlstate(error: &sqlx::Error) -> Option<&str> {
     Some(reported(error)?.code())
@@ -67,7 +72,7 @@ fn sqlstate(error: &sqlx::Error) -> Option<&str> {
 /// lock, a shutdown or a fail-over is over, or there is room on the disk again.
 fn may_pass(code: &str) -> bool {
     let classes = ["08", "28", "3D", "40", "53", "57", "58"];
-    classes.iter().any(|class| code.starts_with(class)) || ["25006", "55P03"].contains(&code)
+    classes.iter().any(|class| code.starts_with(class)) || [READ_ONLY, "55P03"].contains(&code)
 }
 
 fn with_source(error: Error, source: sqlx::Error) -> Error {
@@ -98,6 +103,8 @@ impl fmt::Display for ServerError {
 }
 
 impl StdError for ServerError {}
+
+const READ_ONLY: &str = "25006";
 
 const NO_ANSWER: (ErrorKind, &str) = (ErrorKind::Unavailable, "the database cannot be used now");
 const UNREADABLE: (ErrorKind, &str) =

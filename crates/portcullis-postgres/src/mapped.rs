@@ -27,6 +27,7 @@ pub struct MappedTable {
 
 impl MappedTable {
     pub(crate) async fn new(database: Database, mapping: &TableMapping) -> Result<Self, Error> {
+        database.check().await?;
         let mapping = Arc::new(mapping.check(&database).await?);
         Ok(Self { database, mapping })
     }

@@ -1,5 +1,7 @@
 //! Brings the tables up to date, and tells whether they are.
 
+use std::time::Duration;
+
 use portcullis_core::{Error, ErrorKind};
 use sqlx::{AssertSqlSafe, Executor, PgConnection};
 use tokio::time::timeout;
@@ -12,6 +14,12 @@ use crate::identifier::Identifier;
 ///
 /// Changes nothing if there are none, so that a role which may create nothing can call this too.
 pub(crate) async fn run(database: &Database, schema: &Identifier) -> Result<(), Error> {
+    timeout(MIGRATION_TIMEOUT, migrate(database, schema))
+        .await
+        .unwrap_or_else(|_| Err(at_start(sqlx::Error::PoolTimedOut)))
+}
+
+async fn migrate(database: &Database, schema: &Identifier) -> Result<(), Error> {
     let mut transaction = database.pool.begin().await.map_err(at_start)?;
     lock(&mut transaction, schema).await.map_err(at_start)?;
     let applied = applied(&mut transaction, schema).await.map_err(at_start)?;
@@ -26,6 +34,7 @@ pub(crate) async fn run(database: &Database, schema: &Identifier) -> Result<(), 
 
 /// Refuses a database whose tables are not those of this version.
 pub(crate) async fn check(database: &Database, schema: &Identifier) -> Result<(), Error> {
+    database.check().await?;
     let applied = timeout(database.timeout, async {
         let mut connection = database.pool.acquire().await?;
         applied(&mut connection, schema).await
@@ -46,9 +55,13 @@ pub(crate) async fn check(database: &Database, schema: &Identifier) -> Result<()
 /// Of several who migrate at the same time one does, until its transaction ends; the others wait,
 /// and find nothing left to do.
 async fn lock(connection: &mut PgConnection, schema: &Identifier) -> Result<(), sqlx::Error> {
+    // In a stricter isolation one would go on seeing the database as it was before the wait.
     // Whoever is first may need longer than a statement otherwise may take.
     connection
-        .execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '60s'")
+        .execute(
+            "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; \
+             SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '60s'",
+        )
         .await?;
     sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('portcullis ' || $1, 0))")
         .bind(schema.as_str())
@@ -123,3 +136,6 @@ const MIGRATIONS: [(i64, &str); 2] = [
 ];
 
 const LATEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;
+
+/// For all of it. A server that answers nothing must not keep a node from telling so.
+const MIGRATION_TIMEOUT: Duration = Duration::from_secs(5 * 60);

@@ -88,8 +88,11 @@ impl DatabaseUrl {
             )
         })?;
         Ok(Self {
-            // The server gives up first, and the connection can still be used.
-            server: server.options([("statement_timeout", statement_timeout.as_millis())]),
+            server: server
+                // The server gives up first, and the connection can still be used.
+                .options([("statement_timeout", statement_timeout.as_millis())])
+                // In a stricter one, a change would fail if another came first.
+                .options([("default_transaction_isolation", "read committed")]),
             acquire_timeout,
             pool_size,
             schema: Identifier::new(&schema)?,

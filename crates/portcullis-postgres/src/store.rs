@@ -24,6 +24,10 @@ pub struct PostgresStore {
 impl PostgresStore {
     /// Takes a pool that the application has, as it is: no table is made or looked for.
     ///
+    /// Its connections need a `statement_timeout`, best of a second, and the default transaction
+    /// isolation, `read committed`: [`check`](Self::check) and [`table`](Self::table) refuse it
+    /// otherwise.
+    ///
     /// With the pool's `test_before_acquire` every statement takes one round trip more than it
     /// needs: broken connections are found here without it.
     #[must_use]
@@ -77,7 +81,7 @@ impl PostgresStore {
 
     /// Creates the schema and its tables, or brings them up to date, in one transaction. May be
     /// called any number of times, by several processes at the same time, which wait for each other
-    /// for up to a minute. Deletes nothing.
+    /// for up to a minute. Deletes nothing. Gives up after 5 minutes.
     ///
     /// # Errors
     /// `InvalidConfig` if a later version of portcullis migrated the schema, or the
@@ -87,11 +91,11 @@ impl PostgresStore {
         migration::run(&self.database, &self.schema).await
     }
 
-    /// Makes sure that the tables are those of this version, and changes nothing.
+    /// Makes sure that the tables are those of this version and the connections as
+    /// [`new`](Self::new) says, and changes nothing.
     ///
     /// # Errors
-    /// `InvalidConfig` if they are not; `Unavailable` if the database
-    /// does not answer.
+    /// `InvalidConfig` if they are not; `Unavailable` if the database does not answer.
     pub async fn check(&self) -> Result<(), Error> {
         migration::check(&self.database, &self.schema).await
     }
@@ -100,8 +104,8 @@ impl PostgresStore {
     /// need not exist. Connections and time-out are those of this store.
     ///
     /// # Errors
-    /// `InvalidConfig` if the table is not as `mapping` says; `Unavailable` if the database does
-    /// not answer.
+    /// `InvalidConfig` if the table is not as `mapping` says, or the connections are not as
+    /// [`new`](Self::new) does; `Unavailable` if the database does not answer.
     pub async fn table(&self, mapping: &TableMapping) -> Result<MappedTable, Error> {
         MappedTable::new(self.database.clone(), mapping).await
     }

@@ -258,7 +258,7 @@ async fn rights_that_are_missing_are_said_in_a_sentence() {
     let role = postgres::url()
         .parse::<PgConnectOptions>()
         .unwrap()
-        .options([("role", name)]);
+        .options([("role", &**name), ("statement_timeout", "1000")]);
     let limited = PostgresStore::new(PgPool::connect_with(role).await.unwrap());
     let owner = PgPool::connect(&postgres::url()).await.unwrap();
 
@@ -427,7 +427,8 @@ async fn in_schema(schema: &Schema) -> PgPool {
     let options = postgres::url()
         .parse::<PgConnectOptions>()
         .unwrap()
-        .options([("search_path", format!("\"{}\"", schema.name))]);
+        .options([("search_path", format!("\"{}\"", schema.name))])
+        .options([("statement_timeout", "1000")]);
     let pool = PgPoolOptions::new().connect_with(options).await.unwrap();
     run(
         &pool,

@@ -3,9 +3,10 @@
 use std::str::FromStr;
 
 use portcullis_core::{Credential, CredentialStore, ErrorKind, UserId, Username};
-use portcullis_postgres::{PgPool, PostgresStore};
+use portcullis_postgres::{PgPool, PostgresStore, TableMapping};
 use portcullis_testservers::postgres;
 use sqlx::postgres::PgConnectOptions;
+use tokio::task::JoinSet;
 
 use crate::schema::{Schema, run};
 
@@ -45,6 +46,59 @@ async fn all_who_migrate_at_the_same_time_find_the_tables_there() {
     }
     let store = PostgresStore::open(&schema.url()).await.unwrap();
     assert_eq!(store.list(None, 100).await.unwrap().len(), 16);
+}
+
+#[tokio::test]
+async fn nodes_migrate_at_the_same_time_in_a_database_of_stricter_isolation() {
+    let schema = Schema::new();
+    let strict = PgConnectOptions::from_str(&postgres::url())
+        .unwrap()
+        .options([("default_transaction_isolation", "serializable")]);
+    let pool = PgPool::connect_with(strict).await.unwrap();
+    let store = PostgresStore::new(pool).with_schema(&schema.name).unwrap();
+    let mut nodes = JoinSet::new();
+    for _ in 0..8 {
+        let node = store.clone();
+        nodes.spawn(async move { node.migrate().await.unwrap() });
+    }
+    nodes.join_all().await;
+    PostgresStore::open(&schema.url()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_pool_that_would_let_statements_pile_up_or_fail_is_refused() {
+    let schema = Schema::new();
+    schema.migrated().await;
+    for (timeout, isolation, sentence) in [
+        (
+            "0",
+            "read committed",
+            "the connections have no `statement_timeout`, and statements that nobody waits for \
+             would pile up at the server: give them one, such as a second",
+        ),
+        (
+            "1000",
+            "serializable",
+            "the connections do not have the transaction isolation `read committed`, and changes \
+             at the same time would fail: set `default_transaction_isolation`",
+        ),
+    ] {
+        let server = PgConnectOptions::from_str(&postgres::url()).unwrap();
+        let server = server.options([
+            ("statement_timeout", timeout),
+            ("default_transaction_isolation", isolation),
+        ]);
+        let pool = PgPool::connect_with(server).await.unwrap();
+        let store = PostgresStore::new(pool).with_schema(&schema.name).unwrap();
+        let errors = [
+            store.check().await.unwrap_err(),
+            store.table(&TableMapping::new("users")).await.unwrap_err(),
+        ];
+        for error in errors {
+            assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+            assert_eq!(error.message(), sentence);
+        }
+    }
 }
 
 #[tokio::test]
@@ -91,7 +145,7 @@ async fn a_role_that_may_create_nothing_migrates_what_is_migrated() {
     let other = Schema::new();
     let role = PgConnectOptions::from_str(&postgres::url())
         .unwrap()
-        .options([("role", name)]);
+        .options([("role", &**name), ("statement_timeout", "1000")]);
     let limited = PostgresStore::new(PgPool::connect_with(role).await.unwrap());
 
     let here = limited.clone().with_schema(name).unwrap();

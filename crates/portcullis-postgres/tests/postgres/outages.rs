@@ -18,6 +18,7 @@ use portcullis_testkit::FakeHasher;
 use portcullis_testservers::postgres::Server;
 use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
+use tokio::time::Instant;
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -62,7 +63,7 @@ async fn a_server_that_answers_nothing_is_unavailable_until_it_does() {
     let site = Site::new().await;
     site.is_up().await;
     site.server.pause().unwrap();
-    site.is_out().await;
+    site.is_out_within(2 * TIMEOUT).await;
     site.server.resume().unwrap();
     site.is_up().await;
 }
@@ -87,7 +88,7 @@ async fn an_exhausted_pool_is_unavailable_until_a_connection_is_free() {
     for _ in 0..POOL_SIZE {
         taken.push(site.store.pool().acquire().await.unwrap());
     }
-    site.is_out().await;
+    site.is_out_within(TIMEOUT).await;
     drop(taken);
     site.is_up().await;
 }
@@ -166,6 +167,21 @@ async fn a_read_only_server_logs_in_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn connections_to_a_standby_are_left_once_new_ones_lead_to_the_primary() {
+    let site = Site::new().await;
+    let change = "ALTER ROLE app SET default_transaction_read_only = on";
+    run(&site.admin, change.to_owned()).await;
+    site.cut_connections().await;
+    // This also leaves none of those in the pool.
+    assert_eq!(site.enable().await.unwrap_err().kind(), Unavailable);
+    site.fill_pool().await;
+    let change = "ALTER ROLE app RESET default_transaction_read_only";
+    run(&site.admin, change.to_owned()).await;
+    assert!(site.enable().await.unwrap());
+    site.is_up().await;
+}
+
+#[tokio::test]
 async fn a_wrong_password_is_a_wrong_configuration_at_start_and_unavailable_later() {
     let site = Site::new().await;
     let change = "ALTER ROLE app PASSWORD 'something else'";
@@ -234,7 +250,7 @@ struct Site {
 
 impl Site {
     async fn new() -> Self {
-        Self::with_timeout(Duration::from_millis(500)).await
+        Self::with_timeout(TIMEOUT).await
     }
 
     async fn with_timeout(timeout: Duration) -> Self {
@@ -343,6 +359,31 @@ impl Site {
         }
     }
 
+    /// As `is_out`, and this is known within a time. Nothing but time passes meanwhile, so that a
+    /// clock which leaps to whatever is due next tells exactly how long is waited.
+    async fn is_out_within(&self, time: Duration) {
+        tokio::time::pause();
+        let started = Instant::now();
+        self.is_out().await;
+        let waited = started.elapsed();
+        tokio::time::resume();
+        // The timers of tokio count whole milliseconds.
+        assert!(waited <= time + Duration::from_millis(2), "{waited:?}");
+    }
+
+    /// Has the pool make all connections it may, while there is no broken one in it.
+    async fn fill_pool(&self) {
+        let pool = self.store.pool();
+        let mut taken = Vec::new();
+        for _ in 0..POOL_SIZE {
+            taken.push(pool.acquire().await.unwrap());
+        }
+        drop(taken);
+        while pool.num_idle() < POOL_SIZE {
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Neither an error nor the log tells a password, a hash or the URL.
     #[track_caller]
     fn shows_nothing(&self, error: &Error) {
@@ -429,6 +470,9 @@ impl MakeWriter<'_> for Log {
         self.clone()
     }
 }
+
+/// For a connection, and for a statement.
+const TIMEOUT: Duration = Duration::from_millis(500);
 
 const POOL_SIZE: usize = 4;
 const RIGHT: &str = "right-horse";
