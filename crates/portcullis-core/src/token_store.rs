@@ -48,12 +48,12 @@ pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
     /// half-way, some may be left, which a second call deletes.
     async fn revoke_all(&self, subject: &UserId) -> Result<u64, Error>;
 
-    /// Deletes the tokens that have expired at `now`, which are those with [`Claims::exp`] at or
-    /// before it, and tells how many. Need not be atomic.
+    /// Deletes tokens that have expired at `now`, which are those with [`Claims::exp`] at or before
+    /// it, and tells how many: at most `limit`, and if fewer, none are left. Need not be atomic.
     ///
-    /// This is housekeeping. A store that by itself drops tokens once they have expired may do
-    /// nothing here.
-    async fn delete_expired(&self, now: SystemTime) -> Result<u64, Error>;
+    /// This is housekeeping, and a login waits for it: hence the limit. A store that by itself
+    /// drops tokens once they have expired may do nothing here.
+    async fn delete_expired(&self, now: SystemTime, limit: u32) -> Result<u32, Error>;
 }
 
 /// What a store has in place of an opaque token: its SHA-256 (FIPS 180-4).

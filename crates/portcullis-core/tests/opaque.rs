@@ -157,6 +157,26 @@ async fn expired_tokens_do_not_pile_up() {
 }
 
 #[tokio::test]
+async fn more_expired_tokens_than_a_login_may_delete_are_gone_after_a_few() {
+    let store = Arc::new(MemoryTokenStore::new());
+    let login = Login::new(store.clone());
+    let mut dead = Vec::new();
+    for _ in 0..2_500 {
+        dead.push(login.token("ada").await);
+    }
+    login.clock.advance(Duration::from_secs(15 * 60));
+    for left in [1_500, 500, 0] {
+        login.token("ada").await;
+        let mut found = 0;
+        for token in &dead {
+            let token = store.find(&TokenHash::of(token.expose())).await;
+            found += usize::from(token.unwrap().is_some());
+        }
+        assert_eq!(found, left);
+    }
+}
+
+#[tokio::test]
 async fn a_store_that_cannot_be_cleaned_refuses_no_login() {
     let login = Login::new(Arc::new(NeverCleaned(MemoryTokenStore::new())));
     let token = login.token("ada").await;
@@ -246,7 +266,7 @@ impl TokenStore for Down {
         down()
     }
 
-    async fn delete_expired(&self, _: SystemTime) -> Result<u64, Error> {
+    async fn delete_expired(&self, _: SystemTime, _: u32) -> Result<u32, Error> {
         down()
     }
 }
@@ -273,7 +293,7 @@ impl TokenStore for NeverCleaned {
         self.0.revoke_all(subject).await
     }
 
-    async fn delete_expired(&self, _: SystemTime) -> Result<u64, Error> {
+    async fn delete_expired(&self, _: SystemTime, _: u32) -> Result<u32, Error> {
         down()
     }
 }

@@ -63,21 +63,17 @@ impl TokenStore for PostgresStore {
         self.database.write(delete).await.map_err(from_driver)
     }
 
-    async fn delete_expired(&self, now: SystemTime) -> Result<u64, Error> {
+    async fn delete_expired(&self, now: SystemTime, limit: u32) -> Result<u32, Error> {
         let tokens = self.own_table("tokens");
-        let sql = format!(
+        // What is locked is being deleted by somebody else.
+        let delete = query(format!(
             "DELETE FROM {tokens} WHERE token_hash IN (SELECT token_hash FROM {tokens} \
-             WHERE exp <= $1 LIMIT {BATCH} FOR UPDATE SKIP LOCKED)"
-        );
-        let mut all = 0;
-        loop {
-            let delete = query(sql.clone()).bind(Timestamp(now));
-            let deleted = self.database.write(delete).await.map_err(from_driver)?;
-            all += deleted;
-            if deleted < BATCH {
-                return Ok(all);
-            }
-        }
+             WHERE exp <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED)"
+        ))
+        .bind(Timestamp(now))
+        .bind(i64::from(limit));
+        let deleted = self.database.write(delete).await.map_err(from_driver)?;
+        Ok(u32::try_from(deleted).unwrap_or(limit))
     }
 }
 
@@ -96,6 +92,3 @@ fn claims(row: &PgRow) -> Result<Claims, sqlx::Error> {
 }
 
 const COLUMNS: &str = "iss, sub, aud, exp, iat, jti, client_id, scopes";
-
-/// How many are deleted by one statement, which has the time of any other.
-const BATCH: u64 = 5_000;

@@ -92,7 +92,7 @@ impl TokenStore for RedisStore {
     }
 
     /// Redis drops them by itself.
-    async fn delete_expired(&self, _: SystemTime) -> Result<u64, Error> {
+    async fn delete_expired(&self, _: SystemTime, _: u32) -> Result<u32, Error> {
         Ok(0)
     }
 }

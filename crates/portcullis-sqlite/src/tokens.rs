@@ -62,10 +62,15 @@ impl TokenStore for SqliteStore {
         self.execute(statement).await
     }
 
-    async fn delete_expired(&self, now: SystemTime) -> Result<u64, Error> {
-        let statement =
-            sqlx::query("DELETE FROM portcullis_tokens WHERE exp <= ?").bind(seconds(now)?);
-        self.execute(statement).await
+    async fn delete_expired(&self, now: SystemTime, limit: u32) -> Result<u32, Error> {
+        let statement = sqlx::query(
+            "DELETE FROM portcullis_tokens WHERE token_hash IN \
+             (SELECT token_hash FROM portcullis_tokens WHERE exp <= ? LIMIT ?)",
+        )
+        .bind(seconds(now)?)
+        .bind(limit);
+        let deleted = self.execute(statement).await?;
+        Ok(u32::try_from(deleted).unwrap_or(limit))
     }
 }
 

@@ -26,6 +26,10 @@ const FAULTS: &[(Fault, &[&str])] = &[
         &["delete_expired_takes_only_what_has_expired"],
     ),
     (
+        Fault::DeleteExpiredIgnoresTheLimit,
+        &["delete_expired_takes_only_what_has_expired"],
+    ),
+    (
         Fault::DeleteExpiredLeavesTheLast,
         &["delete_expired_takes_only_what_has_expired"],
     ),
@@ -193,6 +197,7 @@ enum Fault {
     CutsHashes,
     CutsIdsAtNul,
     DeleteExpiredDoesNothing,
+    DeleteExpiredIgnoresTheLimit,
     DeleteExpiredLeavesTheLast,
     DeleteExpiredMiscounts,
     DeleteExpiredRoundsUp,
@@ -385,15 +390,18 @@ impl TokenStore for Broken {
         Ok(revoked)
     }
 
-    async fn delete_expired(&self, now: SystemTime) -> Result<u64, Error> {
+    async fn delete_expired(&self, now: SystemTime, limit: u32) -> Result<u32, Error> {
         self.up()?;
         let second = Duration::from_secs(1);
         match self.fault {
             Fault::DeleteExpiredDoesNothing => Ok(0),
-            Fault::DeleteExpiredLeavesTheLast => self.tokens.delete_expired(now - second).await,
-            Fault::DeleteExpiredMiscounts => Ok(self.tokens.delete_expired(now).await? + 1),
-            Fault::DeleteExpiredRoundsUp => self.tokens.delete_expired(now + second).await,
-            _ => self.tokens.delete_expired(now).await,
+            Fault::DeleteExpiredLeavesTheLast => {
+                self.tokens.delete_expired(now - second, limit).await
+            }
+            Fault::DeleteExpiredMiscounts => Ok(self.tokens.delete_expired(now, limit).await? + 1),
+            Fault::DeleteExpiredIgnoresTheLimit => self.tokens.delete_expired(now, u32::MAX).await,
+            Fault::DeleteExpiredRoundsUp => self.tokens.delete_expired(now + second, limit).await,
+            _ => self.tokens.delete_expired(now, limit).await,
         }
     }
 }

@@ -21,7 +21,7 @@ pub async fn an_unreachable_store_is_unavailable(subject: &Subject<dyn TokenStor
     fails("revoke", &store.revoke(&hash).await, Unavailable)?;
     let revoked = store.revoke_all(&alice.sub).await;
     fails("revoke_all", &revoked, Unavailable)?;
-    match store.delete_expired(at(1, 0)).await {
+    match store.delete_expired(at(1, 0), 1).await {
         // A store that drops tokens by itself does nothing here, and need not notice.
         Ok(0) => Ok(()),
         answer => fails("delete_expired", &answer, Unavailable),
