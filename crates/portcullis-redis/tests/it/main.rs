@@ -6,5 +6,6 @@ mod cluster_outages;
 mod common;
 mod conformance;
 mod keys;
+mod log;
 mod opening;
 mod outages;
