@@ -73,6 +73,15 @@ pub(crate) fn cannot_store(what: &str) -> Error {
     Error::new(ErrorKind::Internal, format!("{what} cannot be stored"))
 }
 
+/// Tells whether the server refuses since it is not, or not yet, the one to ask. It keeps its
+/// connections, while a name or a proxy may lead new ones to another that has taken over.
+pub(crate) fn is_misdirected(error: &RedisError) -> bool {
+    matches!(
+        error.code(),
+        Some("CLUSTERDOWN" | "LOADING" | "MASTERDOWN" | "NOREPLICAS" | "READONLY")
+    )
+}
+
 fn is_refused(error: &RedisError) -> bool {
     error.kind() == Driver::AuthenticationFailed
         || matches!(error.code(), Some("NOAUTH" | "WRONGPASS"))

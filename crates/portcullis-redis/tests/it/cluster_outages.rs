@@ -91,6 +91,38 @@ async fn a_replica_ends(outage: impl Fn(&mut Server)) {
 }
 
 #[tokio::test]
+async fn a_replica_that_takes_over_from_a_node_that_is_cut_off_ends_the_outage() {
+    let mut cluster = Cluster::start().unwrap();
+    let replica = cluster.add_replica(KEYS).unwrap();
+    let owner = cluster.node_of(KEYS).unwrap();
+    let url = cluster.url();
+    // That node is known by hearsay only.
+    let port = cluster.nodes()[owner].port();
+    let url = url.replace(&format!("127.0.0.1:{port},"), "");
+    let logins = Logins::with_alice(open(&with_timeout(&url)).await).await;
+    let nodes = cluster.nodes();
+    nodes[replica].wait_for_sync(&nodes[owner]).unwrap();
+    let others: Vec<_> = (0..nodes.len()).filter(|node| *node != owner).collect();
+    for other in &others {
+        let id = ask(&cluster, *other, ["CLUSTER", "MYID"]);
+        ask(&cluster, owner, ["CLUSTER", "FORGET", &id]);
+    }
+    until(|| ask(&cluster, owner, ["EXISTS", KEYS]).starts_with("CLUSTERDOWN"));
+    logins.are_unavailable().await;
+
+    ask(&cluster, replica, ["CLUSTER", "FAILOVER", "TAKEOVER"]);
+    let address = format!("127.0.0.1:{}", nodes[replica].port());
+    until(|| {
+        others.iter().all(|other| {
+            let there = ask(&cluster, *other, ["EXISTS", KEYS]);
+            *other == replica || there.ends_with(&address)
+        })
+    });
+    logins.are_answered().await;
+    assert!(logins.change().await.unwrap());
+}
+
+#[tokio::test]
 async fn a_change_whose_connection_is_killed_is_not_made_again() {
     let cluster = Cluster::start().unwrap();
     let patient = format!("{}&timeout_ms=60000", with_password(&cluster.url()));

@@ -1,6 +1,7 @@
 //! What happens to a server, and what its users see of it. Each has a server of its own.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use tokio::runtime::Runtime;
 use tokio::task::yield_now;
 
 use crate::common::{Logins, alice, is_unavailable, open, until, with_password};
+use crate::forward::forward;
 
 #[tokio::test]
 async fn a_server_that_is_down_at_the_start_is_unavailable_until_it_is_up() {
@@ -102,6 +104,36 @@ async fn a_replica_lets_log_in_but_not_change_until_it_is_promoted() {
 
     command(&replica, ["REPLICAOF", "NO", "ONE"]);
     assert!(logins.change().await.unwrap());
+}
+
+#[tokio::test]
+async fn who_takes_over_is_found_though_the_old_server_keeps_its_connections() {
+    let refusals: [&[&[&str]]; 3] = [
+        // NOREPLICAS
+        &[&["CONFIG", "SET", "min-replicas-to-write", "1"]],
+        // READONLY; nobody listens on that port.
+        &[&["REPLICAOF", "127.0.0.1", "1"]],
+        // MASTERDOWN
+        &[
+            &["CONFIG", "SET", "replica-serve-stale-data", "no"],
+            &["REPLICAOF", "127.0.0.1", "1"],
+        ],
+    ];
+    for commands in refusals {
+        let (old, new) = (Server::start().unwrap(), Server::start().unwrap());
+        Logins::with_alice(open(&impatient(&new)).await).await;
+        let target = Arc::new(AtomicU16::new(old.port()));
+        let url = forward(Arc::clone(&target), |_| true).await;
+        let logins = Logins::with_alice(open(&with_timeout(&url)).await).await;
+        for refuse in commands {
+            assert_eq!(command(&old, refuse.iter().copied()), "OK");
+        }
+        is_unavailable(&logins.change().await.unwrap_err());
+
+        target.store(new.port(), Ordering::Relaxed);
+        assert!(logins.change().await.unwrap());
+        logins.are_answered().await;
+    }
 }
 
 #[tokio::test]
