@@ -169,15 +169,23 @@ async fn no_more_rights_are_needed_than_the_documented() {
     assert_eq!(store.revoke_all(&claims().sub).await.unwrap(), 1);
     assert!(store.delete(&alice().user_id).await.unwrap());
 
-    server
-        .command(["ACL", "SETUSER", "app", "-hgetall"])
-        .unwrap();
-    let forbidden = CredentialStore::find(store, &alice().username).await;
-    assert_eq!(
-        forbidden.unwrap_err().to_string(),
-        "invalid configuration: the Redis user may not do what portcullis needs: allow it in the \
-         ACL"
-    );
+    logins.store.create(&alice()).await.unwrap();
+    for (right, is_read) in [("hgetall", true), ("hset", false)] {
+        let set = async |sign| {
+            let right = format!("{sign}{right}");
+            let set = ["ACL", "SETUSER", "app", &right];
+            assert_eq!(server.command(set).unwrap(), "OK");
+        };
+        set("-").await;
+        if is_read {
+            logins.are_unavailable().await;
+        } else {
+            logins.are_all_that_works().await;
+        }
+        set("+").await;
+        assert!(logins.change().await.unwrap());
+        logins.are_answered().await;
+    }
 }
 
 /// Gives one user more tokens than are revoked at a time, all of which expire at once.
