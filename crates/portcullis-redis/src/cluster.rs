@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::connection::by;
+use crate::error::is_misdirected;
 
 /// A cluster, by the driver's connections to its nodes. The driver makes them anew when they are
 /// closed, and when a key is not where it was.
@@ -23,7 +24,7 @@ pub(crate) struct Cluster {
 
 struct ClusterLink {
     connection: ClusterConnection,
-    /// Set when nobody answered.
+    /// Set when nobody answered, or nobody who knows.
     lost: Arc<AtomicBool>,
     /// A task that does nothing but end with its runtime, as the driver's own does.
     runtime: JoinSet<()>,
@@ -50,9 +51,12 @@ impl Cluster {
     ) -> RedisResult<Value> {
         let (mut connection, lost) = self.link(timeout);
         let reply = by(deadline, follow(&mut connection, command)).await;
-        if reply.as_ref().is_err_and(RedisError::is_timeout) {
-            // Perhaps another node has taken over from one that is silent, which the driver does
-            // not ask about. The next call does.
+        if reply
+            .as_ref()
+            .is_err_and(|error| error.is_timeout() || is_misdirected(error))
+        {
+            // Perhaps another node has taken over from one that is silent or cut off, which the
+            // driver does not ask about. The next call does.
             lost.store(true, Ordering::Relaxed);
         }
         reply

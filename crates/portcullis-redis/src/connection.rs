@@ -9,7 +9,7 @@ use redis::{Cmd, ErrorKind, FromRedisValue, RedisResult, ServerErrorKind, Value}
 use tokio::time::{Instant, timeout_at};
 
 use crate::cluster::Cluster;
-use crate::error::{corrupt, from_driver};
+use crate::error::{corrupt, from_driver, is_misdirected};
 use crate::fields::Fields;
 use crate::script::Script;
 use crate::server::Server;
@@ -74,6 +74,15 @@ impl Call<'_> {
     }
 
     async fn send(&self, command: &Cmd) -> RedisResult<Value> {
+        match self.send_once(command).await {
+            // Nothing was done, and the connection was given up: a new one may lead to whoever has
+            // taken over.
+            Err(error) if is_misdirected(&error) => self.send_once(command).await,
+            reply => reply,
+        }
+    }
+
+    async fn send_once(&self, command: &Cmd) -> RedisResult<Value> {
         match self.connection {
             Connection::Cluster(cluster) => {
                 cluster.send(command, self.deadline, self.timeout).await

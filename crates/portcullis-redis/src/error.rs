@@ -14,6 +14,7 @@ pub(crate) fn from_driver(error: &RedisError) -> Error {
             ErrorKind::Unavailable,
             "the Redis server refuses the username or the password",
         ),
+        _ if is_forbidden(error) => (ErrorKind::Unavailable, FORBIDDEN),
         Driver::ClusterConnectionNotFound
         | Driver::Io
         | Driver::Parse
@@ -26,10 +27,6 @@ pub(crate) fn from_driver(error: &RedisError) -> Error {
             | Server::ReadOnly
             | Server::TryAgain,
         ) => NO_ANSWER,
-        Driver::Server(Server::NoPerm) => (
-            ErrorKind::InvalidConfig,
-            "the Redis user may not do what portcullis needs: allow it in the ACL",
-        ),
         Driver::Server(Server::ResponseError) if is_crowded(error) => NO_ANSWER,
         _ => match error.code() {
             Some("BUSY" | "MISCONF" | "NOREPLICAS" | "OOM" | "UNKILLABLE") => NO_ANSWER,
@@ -43,7 +40,7 @@ pub(crate) fn from_driver(error: &RedisError) -> Error {
     Error::new(kind, message).with_source(cause(error))
 }
 
-/// Like [`from_driver`], for the first connection: what will not pass by itself can be corrected
+/// Like [`from_driver`], when a store is opened: what will not pass by itself can be corrected
 /// now.
 pub(crate) fn at_opening(error: &RedisError) -> Error {
     let meaning = from_driver(error);
@@ -54,6 +51,7 @@ pub(crate) fn at_opening(error: &RedisError) -> Error {
         Driver::Parse | Driver::RESP3NotSupported => {
             "what answers is not Redis 6 or later: check host and port"
         }
+        _ if is_forbidden(error) => FORBIDDEN,
         _ if is_untrusted(error) => {
             "the Redis server has no certificate that is trusted: check it, and the host"
         }
@@ -73,9 +71,27 @@ pub(crate) fn cannot_store(what: &str) -> Error {
     Error::new(ErrorKind::Internal, format!("{what} cannot be stored"))
 }
 
+/// Tells whether the server refuses since it is not, or not yet, the one to ask. It keeps its
+/// connections, while a name or a proxy may lead new ones to another that has taken over.
+pub(crate) fn is_misdirected(error: &RedisError) -> bool {
+    matches!(
+        error.code(),
+        Some("CLUSTERDOWN" | "LOADING" | "MASTERDOWN" | "NOREPLICAS" | "READONLY")
+    )
+}
+
 fn is_refused(error: &RedisError) -> bool {
     error.kind() == Driver::AuthenticationFailed
         || matches!(error.code(), Some("NOAUTH" | "WRONGPASS"))
+}
+
+/// Tells whether the ACL is against it; in a script, that is an error like any other.
+pub(crate) fn is_forbidden(error: &RedisError) -> bool {
+    let in_script = |detail: &str| {
+        detail.starts_with("The user executing the script can't")
+            || detail.starts_with("ACL failure in script") // since Redis 7.2
+    };
+    error.code() == Some("NOPERM") || error.detail().is_some_and(in_script)
 }
 
 fn is_crowded(error: &RedisError) -> bool {
@@ -104,6 +120,7 @@ fn io_error(error: &RedisError) -> Option<&io::Error> {
     shared.downcast_ref()
 }
 
+const FORBIDDEN: &str = "the Redis user may not do what portcullis needs: allow it in the ACL";
 const NO_ANSWER: (ErrorKind, &str) = (
     ErrorKind::Unavailable,
     "the Redis server cannot be used now",

@@ -2,21 +2,22 @@
 
 use std::time::Duration;
 
-use portcullis_core::{Error, ErrorKind};
+use portcullis_core::{Error, ErrorKind, TokenHash, Username};
 use redis::cluster::ClusterClientBuilder;
 use redis::io::tcp::TcpSettings;
 use redis::{Client, ConnectionInfo, InfoDict, IntoConnectionInfo};
 use tokio::time::Instant;
 
 use crate::SCHEMES;
-use crate::error::at_opening;
+use crate::error::{at_opening, is_forbidden};
+use crate::keys::Keys;
 use crate::server::Server;
 use crate::store::{DEFAULT_TIMEOUT, RedisStore};
 
 pub(crate) async fn open(url: &str) -> Result<RedisStore, Error> {
     let url = RedisUrl::parse(url)?;
     let store = url.store()?;
-    url.check().await?;
+    url.check(store.keys()).await?;
     Ok(store)
 }
 
@@ -89,10 +90,10 @@ impl RedisUrl {
     }
 
     /// Asks whether this can be used as the URL says; of a cluster, the first node that answers.
-    async fn check(&self) -> Result<(), Error> {
+    async fn check(&self, keys: &Keys) -> Result<(), Error> {
         let mut checked = Ok(());
         for address in &self.addresses {
-            checked = self.check_server(address).await;
+            checked = self.check_server(address, keys).await;
             if !matches!(&checked, Err(error) if error.kind() == ErrorKind::Unavailable) {
                 break;
             }
@@ -100,13 +101,11 @@ impl RedisUrl {
         checked
     }
 
-    async fn check_server(&self, address: &ConnectionInfo) -> Result<(), Error> {
-        let reply = Server::new(address.clone())
-            .map_err(|_| not_a_url())?
-            .send(
-                redis::cmd("INFO").arg("cluster"),
-                Instant::now() + self.timeout,
-            )
+    async fn check_server(&self, address: &ConnectionInfo, keys: &Keys) -> Result<(), Error> {
+        let server = Server::new(address.clone()).map_err(|_| not_a_url())?;
+        let deadline = Instant::now() + self.timeout;
+        let reply = server
+            .send(redis::cmd("INFO").arg("cluster"), deadline)
             .await
             .map_err(|error| at_opening(&error))?;
         let info: Option<InfoDict> = redis::from_redis_value(reply).ok();
@@ -117,9 +116,25 @@ impl RedisUrl {
             Some(0) if self.is_cluster => Err(invalid(
                 "the Redis server is not part of a cluster: leave out `cluster=true`",
             )),
-            _ => Ok(()),
+            _ => check_rights(&server, deadline, keys).await,
         }
     }
+}
+
+/// Asks whether the ACL lets users or tokens be read; it may have reasons to keep from one.
+async fn check_rights(server: &Server, deadline: Instant, keys: &Keys) -> Result<(), Error> {
+    let mut checked = Ok(());
+    for key in [
+        keys.user(&Username::new("")),
+        keys.token(&TokenHash::of("")),
+    ] {
+        match server.send(redis::cmd("HGETALL").arg(key), deadline).await {
+            Err(error) if is_forbidden(&error) => checked = Err(at_opening(&error)),
+            // Or anything else: a node need not have the key, nor be ready yet.
+            _ => return Ok(()),
+        }
+    }
+    checked
 }
 
 /// Reads `scheme://user:password@host:port,host:port/database`: what stands around the hosts goes

@@ -20,6 +20,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::connection::by;
+use crate::error::is_misdirected;
 
 /// One server, by one connection that all calls share.
 pub(crate) struct Server {
@@ -30,7 +31,7 @@ pub(crate) struct Server {
 #[derive(Clone)]
 struct Link {
     connection: MultiplexedConnection,
-    /// Set when the connection was closed, also while nobody used it.
+    /// Set when the connection was closed, also while nobody used it, or leads to the wrong server.
     lost: Arc<AtomicBool>,
 }
 
@@ -52,7 +53,10 @@ impl Server {
     pub(crate) async fn send(&self, command: &Cmd, deadline: Instant) -> RedisResult<Value> {
         let mut link = by(deadline, self.link()).await?;
         let reply = by(deadline, command.query_async(&mut link.connection)).await;
-        if reply.as_ref().is_err_and(RedisError::is_io_error) {
+        if reply
+            .as_ref()
+            .is_err_and(|error| error.is_io_error() || is_misdirected(error))
+        {
             // After a time-out too: perhaps the other end is gone without a word. Calls that wait
             // on this connection go on waiting; the next one makes another.
             link.lost.store(true, Ordering::Relaxed);

@@ -6,7 +6,7 @@ use futures_util::future::try_join_all;
 use portcullis_core::{Claims, Error, ErrorKind, TokenHash, TokenStore, UserId, async_trait};
 
 use crate::fields::{Fields, json, since_1970};
-use crate::script::{INSERT_TOKEN, NOTE_TOKEN, REVOKE_TOKEN};
+use crate::script::{INSERT_TOKEN, LIST_TOKENS, NOTE_TOKEN, REVOKE_TOKEN};
 use crate::store::RedisStore;
 
 /// A token is one key, and alone decides whether there is the token. Its user's set only says
@@ -64,29 +64,28 @@ impl TokenStore for RedisStore {
     async fn revoke_all(&self, subject: &UserId) -> Result<u64, Error> {
         let tokens = self.keys().tokens_of(subject);
         let mut revoked = 0;
-        let mut cursor = 0;
-        // No command is so long that others must wait for it, and each page has its own time. A
-        // scan returns all that is there from its beginning to its end.
+        let mut last = String::new();
+        // No command is so long that others must wait for it, and each page has its own time.
+        //
+        // Notes are ordered by when Redis drops them, and those of the same second by their names.
+        // They are read from the last to be dropped to the first. A page begins behind the last
+        // note of the page before, wherever that stands by now: whatever comes or goes, and
+        // whichever server answers, what was not read is still behind it, since no hash is
+        // inserted twice and so no note is moved. Should that note itself be gone, dropped or lost
+        // in a fail-over, all is read again. It ends, since new notes go to where reading began.
         loop {
             let call = self.call();
-            let page: Vec<(String, String)>;
-            (cursor, page) = call
-                .query(
-                    redis::cmd("ZSCAN")
-                        .arg(&tokens)
-                        .arg(cursor)
-                        .arg("COUNT")
-                        .arg(PAGE),
-                )
-                .await?;
+            let page = LIST_TOKENS.whole(&[&tokens], &[&last, PAGE]);
+            let page: Vec<String> = call.query(&page).await?;
             // Their notes stay: one may be of a token that is about to be inserted.
-            let answers = page.iter().map(async |(token, _)| {
-                call.run(&REVOKE_TOKEN, &[token], &[subject.as_str()]).await
-            });
+            let answers = page
+                .iter()
+                .map(async |token| call.run(&REVOKE_TOKEN, &[token], &[subject.as_str()]).await);
             let answers = try_join_all(answers).await?;
             revoked += answers.into_iter().map(u64::from).sum::<u64>();
-            if cursor == 0_u64 {
-                return Ok(revoked);
+            match page.into_iter().next_back() {
+                Some(token) => last = token,
+                None => return Ok(revoked),
             }
         }
     }
@@ -116,7 +115,7 @@ fn claims(mut fields: Fields) -> Result<Claims, Error> {
 const SLACK: Duration = Duration::from_secs(300);
 
 /// How many tokens are revoked at a time.
-const PAGE: usize = 256;
+const PAGE: &str = "256";
 
 // The fields of a token. A script names `sub` too.
 const AUD: &str = "aud";

@@ -4,7 +4,7 @@
 //! processes respect. That is right for a handful of users, and slow for many.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
@@ -17,6 +17,7 @@ use portcullis_core::{
 };
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
+use tokio::time::{sleep, timeout};
 
 /// A [`CredentialStore`] in one file. Clones and other processes may share the file.
 #[derive(Clone, Debug)]
@@ -38,7 +39,7 @@ impl JsonFileStore {
         look: impl FnOnce(&Users) -> T + Send + 'static,
     ) -> Result<T, Error> {
         let path = Arc::clone(&self.path);
-        off_thread(move || Ok(look(&load(&path)?))).await
+        in_time(off_thread(move || Ok(look(&load(&path)?)))).await
     }
 
     /// Changes the users in one step that no other process can come between. `change` tells
@@ -48,16 +49,19 @@ impl JsonFileStore {
         change: impl FnOnce(&mut Users) -> Result<(T, Changed), Error> + Send + 'static,
     ) -> Result<T, Error> {
         let path = Arc::clone(&self.path);
-        off_thread(move || {
+        in_time(async {
             // Released when the file is closed, also if this process dies.
-            let lock = lock(&path).map_err(unavailable)?;
-            let mut users = load(&path)?;
-            let (answer, changed) = change(&mut users)?;
-            if let Changed::Yes = changed {
-                save(&path, &users)?;
-            }
-            drop(lock);
-            Ok(answer)
+            let lock = lock(Arc::clone(&path)).await?;
+            off_thread(move || {
+                let mut users = load(&path)?;
+                let (answer, changed) = change(&mut users)?;
+                if let Changed::Yes = changed {
+                    save(&path, &users)?;
+                }
+                drop(lock);
+                Ok(answer)
+            })
+            .await
         })
         .await
     }
@@ -273,14 +277,35 @@ fn save(path: &Path, users: &Users) -> Result<(), Error> {
 }
 
 /// Locks a file of its own, since the file of users itself is replaced.
-fn lock(path: &Path) -> io::Result<File> {
-    let lock = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(path.with_extension("lock"))?;
-    lock.lock()?;
-    Ok(lock)
+async fn lock(path: Arc<PathBuf>) -> Result<File, Error> {
+    let lock = off_thread(move || {
+        OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path.with_extension("lock"))
+            .map_err(unavailable)
+    })
+    .await?;
+    loop {
+        // `lock` would keep a thread for as long as another process likes.
+        match lock.try_lock() {
+            Ok(()) => return Ok(lock),
+            Err(TryLockError::Error(error)) => return Err(unavailable(error)),
+            Err(TryLockError::WouldBlock) => sleep(PAUSE).await,
+        }
+    }
+}
+
+/// Gives a call its time, whatever the disk and other processes do. What is given up in the middle
+/// of a change is still done whole or not at all.
+async fn in_time<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    timeout(TIMEOUT, call).await.unwrap_or_else(|_| {
+        Err(Error::new(
+            ErrorKind::Unavailable,
+            "the file of users was not to be had in time",
+        ))
+    })
 }
 
 /// Files block, and the thread of the caller serves other requests.
@@ -304,3 +329,9 @@ fn micros(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
+
+/// How long a call may take.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long to wait before the lock is tried again.
+const PAUSE: Duration = Duration::from_millis(2);

@@ -1,9 +1,9 @@
 //! The store has every property that the core relies on.
 
-use std::fs;
+use std::fs::{self, File};
 
 use custom_store::JsonFileStore;
-use portcullis_core::{Credential, UserId, Username};
+use portcullis_core::{Credential, CredentialStore, ErrorKind, UserId, Username};
 use portcullis_testkit::{Outcome, Subject, check, credential_store};
 
 portcullis_testkit::credential_store_suite!(async {
@@ -21,6 +21,23 @@ fn a_directory_that_is_gone_is_unavailable() -> Outcome {
         async { JsonFileStore::new("/nowhere/users.json") },
         credential_store::an_unreachable_store_is_unavailable,
     )
+}
+
+// Time passes when all that is left is to wait.
+#[tokio::test(start_paused = true)]
+async fn a_file_that_another_process_keeps_locked_is_unavailable_until_it_is_free() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let store = JsonFileStore::new(directory.path().join("users.json"));
+    let alice = Credential::new(UserId::new("1"), Username::new("alice"));
+    let lock = File::create(directory.path().join("users.lock")).expect("a file");
+    lock.lock().expect("a lock");
+    let refused = store.create(&alice).await.expect_err("a refusal");
+    assert_eq!(refused.kind(), ErrorKind::Unavailable);
+    // A reader needs no lock.
+    assert_eq!(store.find(&alice.username).await.ok(), Some(None));
+
+    drop(lock);
+    assert_eq!(store.create(&alice).await.ok(), Some(()));
 }
 
 #[test]

@@ -20,6 +20,10 @@ pub(crate) static DELETE_USER: LazyLock<Script> =
 pub(crate) static INSERT_TOKEN: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("insert_token.lua")));
 
+/// Lists the notes of a user's tokens. Alone in that it only reads, and answers with a list.
+pub(crate) static LIST_TOKENS: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("list_tokens.lua")));
+
 /// Notes a token among those of its user.
 pub(crate) static NOTE_TOKEN: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("note_token.lua")));
@@ -32,8 +36,8 @@ pub(crate) static REPLACE_HASH: LazyLock<Script> =
 pub(crate) static REVOKE_TOKEN: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("revoke_token.lua")));
 
-/// A script and the digest by which a server remembers it. Each answers 1 if it did something,
-/// and 0 if there was nothing to do.
+/// A script and the digest by which a server remembers it. Each that changes something answers 1
+/// if it did, and 0 if there was nothing to do.
 pub(crate) struct Script {
     source: &'static str,
     digest: String,

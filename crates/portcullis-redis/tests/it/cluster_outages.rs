@@ -1,5 +1,7 @@
 //! What happens to a cluster, and what its users see of it. Each has a cluster of its own.
 
+use std::time::Duration;
+
 use portcullis_core::CredentialStore;
 use portcullis_redis::RedisStore;
 use portcullis_testkit::{Subject, credential_store};
@@ -7,7 +9,7 @@ use portcullis_testservers::redis::{Cluster, Server};
 use tokio::runtime::Runtime;
 use tokio::task::yield_now;
 
-use crate::common::{Logins, alice, is_unavailable, open, until};
+use crate::common::{Logins, alice, is_unavailable, open, until, with_password};
 
 #[tokio::test]
 async fn a_node_that_goes_down_is_unavailable_until_it_is_back() {
@@ -33,7 +35,7 @@ async fn a_node_that_is_silent_is_unavailable_until_it_speaks() {
     let logins = Logins::with_alice(open(&impatient(&cluster)).await).await;
     let owner = cluster.node_of(KEYS).unwrap();
     cluster.nodes_mut()[owner].pause().unwrap();
-    logins.are_unavailable().await;
+    logins.are_unavailable_after(TIMEOUT).await;
 
     cluster.nodes_mut()[owner].resume().unwrap();
     cluster.wait_until_ok().unwrap();
@@ -89,9 +91,41 @@ async fn a_replica_ends(outage: impl Fn(&mut Server)) {
 }
 
 #[tokio::test]
+async fn a_replica_that_takes_over_from_a_node_that_is_cut_off_ends_the_outage() {
+    let mut cluster = Cluster::start().unwrap();
+    let replica = cluster.add_replica(KEYS).unwrap();
+    let owner = cluster.node_of(KEYS).unwrap();
+    let url = cluster.url();
+    // That node is known by hearsay only.
+    let port = cluster.nodes()[owner].port();
+    let url = url.replace(&format!("127.0.0.1:{port},"), "");
+    let logins = Logins::with_alice(open(&with_timeout(&url)).await).await;
+    let nodes = cluster.nodes();
+    nodes[replica].wait_for_sync(&nodes[owner]).unwrap();
+    let others: Vec<_> = (0..nodes.len()).filter(|node| *node != owner).collect();
+    for other in &others {
+        let id = ask(&cluster, *other, ["CLUSTER", "MYID"]);
+        ask(&cluster, owner, ["CLUSTER", "FORGET", &id]);
+    }
+    until(|| ask(&cluster, owner, ["EXISTS", KEYS]).starts_with("CLUSTERDOWN"));
+    logins.are_unavailable().await;
+
+    ask(&cluster, replica, ["CLUSTER", "FAILOVER", "TAKEOVER"]);
+    let address = format!("127.0.0.1:{}", nodes[replica].port());
+    until(|| {
+        others.iter().all(|other| {
+            let there = ask(&cluster, *other, ["EXISTS", KEYS]);
+            *other == replica || there.ends_with(&address)
+        })
+    });
+    logins.are_answered().await;
+    assert!(logins.change().await.unwrap());
+}
+
+#[tokio::test]
 async fn a_change_whose_connection_is_killed_is_not_made_again() {
     let cluster = Cluster::start().unwrap();
-    let patient = format!("{}&timeout_ms=60000", cluster.url());
+    let patient = format!("{}&timeout_ms=60000", with_password(&cluster.url()));
     let logins = Logins::with_alice(open(&patient).await).await;
     let owner = cluster.node_of(KEYS).unwrap();
     // Changes wait, until they are let go.
@@ -111,7 +145,7 @@ async fn a_change_whose_connection_is_killed_is_not_made_again() {
 #[tokio::test]
 async fn keys_are_followed_while_they_move_to_another_node() {
     let cluster = Cluster::start().unwrap();
-    let logins = Logins::with_alice(open(&cluster.url()).await).await;
+    let logins = Logins::with_alice(open(&with_password(&cluster.url())).await).await;
     let from = cluster.node_of(KEYS).unwrap();
     let to = (from + 1) % 3;
     let id = |node: usize| ask(&cluster, node, ["CLUSTER", "MYID"]);
@@ -167,7 +201,12 @@ fn a_store_outlives_the_runtime_that_first_used_it() {
 }
 
 fn impatient(cluster: &Cluster) -> String {
-    format!("{}&timeout_ms=500", cluster.url())
+    with_timeout(&cluster.url())
+}
+
+fn with_timeout(url: &str) -> String {
+    let milliseconds = TIMEOUT.as_millis();
+    format!("{}&timeout_ms={milliseconds}", with_password(url))
 }
 
 fn ask<'a>(cluster: &Cluster, node: usize, command: impl IntoIterator<Item = &'a str>) -> String {
@@ -177,3 +216,5 @@ fn ask<'a>(cluster: &Cluster, node: usize, command: impl IntoIterator<Item = &'a
 
 /// Where all users are.
 const KEYS: &str = "{portcullis}";
+
+const TIMEOUT: Duration = Duration::from_millis(500);

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use portcullis_core::{
-    Authenticator, Credential, CredentialStore, Error, ErrorKind, HashPool, HashPoolConfig,
-    LoginRequest, OsRandom, PasswordHash, Reply, Secret, TokenEndpoint, TokenIssuer, TokenRequest,
-    TokenResponse, TokenStore, UserId, UserStatus, Username, async_trait,
+    Arena, Authenticator, Credential, CredentialStore, Error, ErrorKind, HashPool, HashPoolConfig,
+    LoginRequest, OsRandom, PasswordHasher, Reply, Secret, TokenEndpoint, TokenIssuer,
+    TokenRequest, TokenResponse, TokenStore, UserId, UserStatus, Username, async_trait,
 };
 use portcullis_redis::RedisStore;
 use portcullis_testkit::{FakeHasher, Subject};
+use tokio::time;
+
+use crate::log;
 
 /// A new store in the place that `url` names, through two handles with a connection each: Redis
 /// tells them from two processes by nothing.
@@ -35,10 +38,15 @@ pub(crate) fn with_own_prefix(url: &str) -> String {
     format!("{url}{separator}prefix=test-{prefix}")
 }
 
-/// Alice, whose password is `right`.
+/// The same URL, with a password that must not be shown. A server that wants none takes any.
+pub(crate) fn with_password(url: &str) -> String {
+    url.replace("redis://", &format!("redis://default:{SECRET}@"))
+}
+
+/// Alice, whose password is [`RIGHT`].
 pub(crate) fn alice() -> Credential {
-    Credential::new(UserId::new("1"), Username::new("alice"))
-        .with_password_hash(PasswordHash::new("$fake$1$7269676874"))
+    let hash = FakeHasher::new(1).hash(RIGHT.as_bytes(), &mut Arena::new());
+    Credential::new(UserId::new("1"), Username::new("alice")).with_password_hash(hash.unwrap())
 }
 
 /// A login endpoint over `store`, in which Alice is.
@@ -56,6 +64,7 @@ impl Logins {
     }
 
     pub(crate) fn over(store: RedisStore) -> Self {
+        log::keep();
         let hasher = Arc::new(FakeHasher::new(1));
         let pool = HashPool::new(hasher, HashPoolConfig::default()).unwrap();
         let authenticator = Authenticator::new(Arc::new(store.clone()), pool).unwrap();
@@ -73,11 +82,24 @@ impl Logins {
     /// Nobody can log in, and nobody is told anything but to come back.
     pub(crate) async fn are_unavailable(&self) {
         self.have_statuses(503, 503).await;
-        let reply = self.log_in("right").await;
+        let reply = self.log_in(RIGHT).await;
         assert_eq!(reply.body(), br#"{"detail":"Service Unavailable"}"#);
         assert!(reply.headers().any(|header| header == ("retry-after", "1")));
+        assert!(log::text().contains("unavailable"));
         let found = CredentialStore::find(&self.store, &alice().username).await;
         is_unavailable(&found.unwrap_err());
+    }
+
+    /// The same, when nobody answers: whoever asks waits for `timeout`, and no longer.
+    pub(crate) async fn are_unavailable_after(&self, timeout: Duration) {
+        for password in [RIGHT, WRONG] {
+            let reply = takes(timeout, self.log_in(password)).await;
+            assert_eq!(reply.status(), 503);
+        }
+        is_unavailable(&takes(timeout, self.change()).await.unwrap_err());
+        let users = takes(timeout, self.store.list(None, 1000)).await;
+        is_unavailable(&users.unwrap_err());
+        self.are_unavailable().await;
     }
 
     /// Logins are answered, but nothing can be changed.
@@ -96,8 +118,8 @@ impl Logins {
     }
 
     async fn have_statuses(&self, right: u16, wrong: u16) {
-        assert_eq!(self.log_in("right").await.status(), right);
-        assert_eq!(self.log_in("wrong").await.status(), wrong);
+        assert_eq!(self.log_in(RIGHT).await.status(), right);
+        assert_eq!(self.log_in(WRONG).await.status(), wrong);
     }
 
     async fn log_in(&self, password: &str) -> Reply {
@@ -108,7 +130,23 @@ impl Logins {
     }
 }
 
-/// It is, and says nothing of what is stored or of the URL.
+/// Waits for what waits for nothing but `timeout`.
+///
+/// Time is virtual meanwhile: it passes when all that is left is to wait, and so by no more than
+/// somebody asked for. No slow machine makes it longer.
+async fn takes<T>(timeout: Duration, call: impl Future<Output = T>) -> T {
+    time::pause();
+    let begin = time::Instant::now();
+    let answer = call.await;
+    let elapsed = begin.elapsed();
+    time::resume();
+    // A timer is a millisecond late at most.
+    let late = elapsed.checked_sub(timeout);
+    assert!(late <= Some(Duration::from_millis(1)), "{elapsed:?}");
+    answer
+}
+
+/// It is, and neither it nor the log says anything of what is stored or of the URL.
 #[track_caller]
 pub(crate) fn is_unavailable(error: &Error) {
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
@@ -123,8 +161,9 @@ pub(crate) fn is_discreet(error: &Error) {
         said += &cause.to_string();
         source = cause.source();
     }
-    for secret in ["$fake$", "7269676874", "s3cret"] {
-        assert!(!said.contains(secret), "{said}");
+    said += &log::text();
+    for secret in [SECRET, RIGHT, WRONG, "$fake$", "portcullis:token:"] {
+        assert!(!said.contains(secret), "{secret} is in {said}");
     }
 }
 
@@ -149,3 +188,7 @@ impl TokenIssuer for Issuer {
         ))
     }
 }
+
+const RIGHT: &str = "right-horse";
+const WRONG: &str = "wrong-horse";
+const SECRET: &str = "s3cret";

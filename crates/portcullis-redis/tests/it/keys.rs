@@ -1,12 +1,16 @@
 //! What is in Redis, and what others make of it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, SystemTime};
 
 use portcullis_core::{Claims, CredentialStore, TokenHash, TokenStore, UserId};
+use portcullis_redis::RedisStore;
 use portcullis_testkit::{Outcome, check, credential_store, token_store};
 use portcullis_testservers::redis::Server;
 
 use crate::common::{Logins, alice, is_discreet, open};
+use crate::forward::forward;
 
 #[test]
 fn a_user_that_makes_no_sense_is_corrupt() -> Outcome {
@@ -99,6 +103,42 @@ async fn redis_drops_a_token_some_time_after_it_has_expired_and_its_note_with_it
 }
 
 #[tokio::test]
+async fn all_tokens_of_a_user_are_revoked_though_they_expire_at_once() {
+    let server = Server::start().unwrap();
+    let store = open(&server.url()).await;
+    insert_many(&store).await;
+    assert_eq!(store.revoke_all(&claims().sub).await.unwrap(), MANY);
+    assert_eq!(server.command(["DBSIZE"]).unwrap(), "1");
+}
+
+#[tokio::test]
+async fn no_token_is_left_when_another_server_takes_over_between_two_pages() {
+    let (old, new) = (Server::start().unwrap(), Server::start().unwrap());
+    insert_many(&open(&old.url()).await).await;
+    new.replicate(&old).unwrap();
+    let new = Arc::new(new);
+    let target = Arc::new(AtomicU16::new(old.port()));
+    let (leads_to, heir, pages) = (Arc::clone(&target), Arc::clone(&new), AtomicU16::new(0));
+    let url = forward(target, move |sent| {
+        let notes = b"portcullis:tokens_of:";
+        if !sent.windows(notes.len()).any(|bytes| bytes == notes)
+            || pages.fetch_add(1, Ordering::Relaxed) != 1
+        {
+            return true;
+        }
+        // The second page is asked for.
+        heir.wait_for_sync(&old).unwrap();
+        assert_eq!(heir.command(["REPLICAOF", "NO", "ONE"]).unwrap(), "OK");
+        leads_to.store(heir.port(), Ordering::Relaxed);
+        false
+    })
+    .await;
+    let store = open(&url).await;
+    assert_eq!(store.revoke_all(&claims().sub).await.unwrap(), MANY);
+    assert_eq!(new.command(["DBSIZE"]).unwrap(), "1");
+}
+
+#[tokio::test]
 async fn scripts_that_a_server_has_forgotten_are_sent_again() {
     let server = Server::start().unwrap();
     let logins = Logins::with_alice(open(&server.url()).await).await;
@@ -129,15 +169,31 @@ async fn no_more_rights_are_needed_than_the_documented() {
     assert_eq!(store.revoke_all(&claims().sub).await.unwrap(), 1);
     assert!(store.delete(&alice().user_id).await.unwrap());
 
-    server
-        .command(["ACL", "SETUSER", "app", "-hgetall"])
-        .unwrap();
-    let forbidden = CredentialStore::find(store, &alice().username).await;
-    assert_eq!(
-        forbidden.unwrap_err().to_string(),
-        "invalid configuration: the Redis user may not do what portcullis needs: allow it in the \
-         ACL"
-    );
+    logins.store.create(&alice()).await.unwrap();
+    for (right, is_read) in [("hgetall", true), ("hset", false)] {
+        let set = async |sign| {
+            let right = format!("{sign}{right}");
+            let set = ["ACL", "SETUSER", "app", &right];
+            assert_eq!(server.command(set).unwrap(), "OK");
+        };
+        set("-").await;
+        if is_read {
+            logins.are_unavailable().await;
+        } else {
+            logins.are_all_that_works().await;
+        }
+        set("+").await;
+        assert!(logins.change().await.unwrap());
+        logins.are_answered().await;
+    }
+}
+
+/// Gives one user more tokens than are revoked at a time, all of which expire at once.
+async fn insert_many(store: &RedisStore) {
+    for number in 0..MANY {
+        let hash = TokenHash::of(&number.to_string());
+        store.insert(&hash, &claims()).await.unwrap();
+    }
 }
 
 fn claims() -> Claims {
@@ -161,3 +217,5 @@ fn key(hash: &TokenHash) -> String {
         .collect();
     format!("portcullis:token:{hex}")
 }
+
+const MANY: u64 = 1500;

@@ -5,6 +5,8 @@
 mod cluster_outages;
 mod common;
 mod conformance;
+mod forward;
 mod keys;
+mod log;
 mod opening;
 mod outages;

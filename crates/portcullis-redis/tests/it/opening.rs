@@ -69,6 +69,21 @@ async fn a_server_that_is_not_as_the_url_says_is_refused() {
     )
     .await;
 
+    for rights in [
+        // Nothing at all, no hashes, and the keys of somebody else.
+        &["~*"][..],
+        &["~*", "+@connection", "+info"],
+        &["~other:*", "+@all"],
+    ] {
+        let user = ["ACL", "SETUSER", "app", "reset", "on", ">s3cret"];
+        server.command([&user[..], rights].concat()).unwrap();
+        is_refused(
+            &format!("redis://app:s3cret@{host}"),
+            "the Redis user may not do what portcullis needs: allow it in the ACL",
+        )
+        .await;
+    }
+
     server
         .command(["CONFIG", "SET", "requirepass", "s3cret"])
         .unwrap();

@@ -1,7 +1,9 @@
 //! What happens to a server, and what its users see of it. Each has a server of its own.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use portcullis_core::{CredentialStore, TokenStore};
 use portcullis_redis::RedisStore;
@@ -12,14 +14,16 @@ use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::task::yield_now;
 
-use crate::common::{Logins, alice, is_unavailable, open, until};
+use crate::common::{Logins, alice, is_unavailable, open, until, with_password};
+use crate::forward::forward;
 
 #[tokio::test]
 async fn a_server_that_is_down_at_the_start_is_unavailable_until_it_is_up() {
     let mut server = persistent();
     server.stop().unwrap();
     is_unavailable(&RedisStore::open(&impatient(&server)).await.unwrap_err());
-    let store = RedisStore::new(&Client::open(server.url()).unwrap()).unwrap();
+    let client = Client::open(with_password(&server.url())).unwrap();
+    let store = RedisStore::new(&client).unwrap();
     let logins = Logins::over(store);
     logins.are_unavailable().await;
 
@@ -66,7 +70,7 @@ async fn a_server_that_is_silent_is_unavailable_until_it_speaks() {
     let logins = Logins::with_alice(open(&impatient(&server)).await).await;
     server.pause().unwrap();
     is_unavailable_to_all(&logins.store).await;
-    logins.are_unavailable().await;
+    logins.are_unavailable_after(TIMEOUT).await;
 
     server.resume().unwrap();
     logins.are_answered().await;
@@ -75,7 +79,7 @@ async fn a_server_that_is_silent_is_unavailable_until_it_speaks() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_whose_connection_is_killed_is_unavailable_and_reading_goes_on() {
     let server = Server::start().unwrap();
-    let patient = format!("{}?timeout_ms=60000", server.url());
+    let patient = format!("{}?timeout_ms=60000", with_password(&server.url()));
     let logins = Logins::with_alice(open(&patient).await).await;
     // Changes wait, until they are let go.
     command(&server, ["CLIENT", "PAUSE", "60000", "WRITE"]);
@@ -100,6 +104,36 @@ async fn a_replica_lets_log_in_but_not_change_until_it_is_promoted() {
 
     command(&replica, ["REPLICAOF", "NO", "ONE"]);
     assert!(logins.change().await.unwrap());
+}
+
+#[tokio::test]
+async fn who_takes_over_is_found_though_the_old_server_keeps_its_connections() {
+    let refusals: [&[&[&str]]; 3] = [
+        // NOREPLICAS
+        &[&["CONFIG", "SET", "min-replicas-to-write", "1"]],
+        // READONLY; nobody listens on that port.
+        &[&["REPLICAOF", "127.0.0.1", "1"]],
+        // MASTERDOWN
+        &[
+            &["CONFIG", "SET", "replica-serve-stale-data", "no"],
+            &["REPLICAOF", "127.0.0.1", "1"],
+        ],
+    ];
+    for commands in refusals {
+        let (old, new) = (Server::start().unwrap(), Server::start().unwrap());
+        Logins::with_alice(open(&impatient(&new)).await).await;
+        let target = Arc::new(AtomicU16::new(old.port()));
+        let url = forward(Arc::clone(&target), |_| true).await;
+        let logins = Logins::with_alice(open(&with_timeout(&url)).await).await;
+        for refuse in commands {
+            assert_eq!(command(&old, refuse.iter().copied()), "OK");
+        }
+        is_unavailable(&logins.change().await.unwrap_err());
+
+        target.store(new.port(), Ordering::Relaxed);
+        assert!(logins.change().await.unwrap());
+        logins.are_answered().await;
+    }
 }
 
 #[tokio::test]
@@ -217,7 +251,12 @@ fn persistent() -> Server {
 }
 
 fn impatient(server: &Server) -> String {
-    format!("{}?timeout_ms=300", server.url())
+    with_timeout(&server.url())
+}
+
+fn with_timeout(url: &str) -> String {
+    let milliseconds = TIMEOUT.as_millis();
+    format!("{}?timeout_ms={milliseconds}", with_password(url))
 }
 
 fn kill_connections(server: &Server) {
@@ -231,3 +270,5 @@ fn kill_connections(server: &Server) {
 fn command<'a>(server: &Server, command: impl IntoIterator<Item = &'a str>) -> String {
     server.command(command).unwrap()
 }
+
+const TIMEOUT: Duration = Duration::from_millis(300);
