@@ -60,6 +60,17 @@ async fn every_refusal_does_the_same_work() -> Result<(), BoxError> {
 }
 
 #[tokio::test]
+async fn an_empty_store_does_the_same_work() -> Result<(), BoxError> {
+    let house = House::of(MemoryStore::new())?;
+    for password in ["right", "decoy", &"right".repeat(2_000)] {
+        let authentication = house.login("ada", password).await?;
+        assert!(matches!(authentication, Authentication::Refused));
+        assert_eq!(house.hasher.take_work(), [HashWork::Verify { cost: 1 }]);
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_disabled_user_is_not_told_that_the_password_is_right() -> Result<(), BoxError> {
     let house = House::new().await?;
     // Were the hash replaced, the extra work would tell.
@@ -158,7 +169,7 @@ struct House {
 impl House {
     async fn new() -> Result<Self, BoxError> {
         let right = format!("$fake$1${RIGHT}");
-        let store = Arc::new(MemoryStore::new());
+        let store = MemoryStore::new();
         for (username, hash, status) in [
             ("ada", Some(right.as_str()), UserStatus::Enabled),
             ("disabled", Some(&right), UserStatus::Disabled),
@@ -172,6 +183,11 @@ impl House {
             credential.status = status;
             store.create(&credential).await?;
         }
+        Self::of(store)
+    }
+
+    fn of(store: MemoryStore) -> Result<Self, BoxError> {
+        let store = Arc::new(store);
         let hasher = Arc::new(FakeHasher::new(1));
         let pool = HashPool::inline(Arc::clone(&hasher) as _);
         let authenticator = Authenticator::new(Arc::clone(&store) as _, pool)?;
