@@ -1,6 +1,7 @@
 //! One answer and the same work for everybody who may not log in.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use portcullis_core::{
@@ -124,6 +125,57 @@ async fn checking_a_cheaper_hash_takes_as_long_as_checking_a_current_one() -> Re
             .await?;
         let took = clock.monotonic() - started;
         assert_eq!(took, Duration::from_secs(seconds), "{username}");
+    }
+    Ok(())
+}
+
+/// Gives the processor to another thread for five seconds whenever it waits.
+#[derive(Debug)]
+struct SharedProcessor {
+    own: Arc<ManualClock>,
+    others: AtomicU64,
+}
+
+impl Clock for SharedProcessor {
+    fn now(&self) -> SystemTime {
+        self.own.now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.own.monotonic() + Duration::from_secs(self.others.load(Ordering::Relaxed))
+    }
+
+    fn thread_time(&self) -> Duration {
+        self.own.monotonic()
+    }
+
+    fn busy_wait(&self, until: Duration) {
+        self.others.fetch_add(5, Ordering::Relaxed);
+        self.own.busy_wait(until);
+    }
+}
+
+#[tokio::test]
+async fn an_interruption_costs_a_cheaper_check_as_much_as_a_current_one() -> Result<(), BoxError> {
+    let own = Arc::new(ManualClock::new(SystemTime::UNIX_EPOCH));
+    let hasher = FakeHasher::new(10).with_clock(Arc::clone(&own));
+    let clock = Arc::new(SharedProcessor {
+        own,
+        others: AtomicU64::new(0),
+    });
+    let store = Arc::new(MemoryStore::new());
+    let ada = Username::new("ada");
+    let credential = Credential::new(UserId::new("ada"), ada.clone())
+        .with_password_hash(PasswordHash::new(format!("$fake$1${RIGHT}")));
+    store.create(&credential).await?;
+    let mut config = HashPoolConfig::default();
+    config.clock = Arc::clone(&clock) as _;
+    let authenticator = Authenticator::new(store, HashPool::new(Arc::new(hasher), config)?)?;
+    for _ in 0..3 {
+        let started = clock.monotonic();
+        let wrong = Secret::from("wrong".to_owned());
+        authenticator.authenticate(&ada, &wrong).await?;
+        assert_eq!(clock.monotonic() - started, Duration::from_secs(15));
     }
     Ok(())
 }
