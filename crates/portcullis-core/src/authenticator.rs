@@ -19,7 +19,7 @@ use crate::store::{Credential, CredentialStore, UserId, UserStatus, Username};
 /// cannot be read take the same path and do the same work: one look-up, one hash. Where there is
 /// no hash to check, a decoy at the current parameters is checked in its place. Where checking the
 /// stored hash is cheaper than that, as with one that was migrated from another system, the
-/// hashing thread stays busy until as much time has passed.
+/// hashing thread stays busy until it has used as much processor time.
 ///
 /// A stored hash that is *dearer* than the current parameters cannot be hidden: its user can be
 /// told from others until their next login, when the hash is replaced. Each is logged.
@@ -42,9 +42,9 @@ impl Authenticator {
         let (decoy, first) = pool.run_blocking(move |hasher, arena| {
             // Its password need not be secret: a match with the decoy is never accepted.
             let decoy = hasher.hash(b"decoy", arena)?;
-            let started = clock.monotonic();
+            let started = clock.thread_time();
             hasher.verify(b"decoy", &decoy, arena)?;
-            let duration = clock.monotonic().saturating_sub(started);
+            let duration = clock.thread_time().saturating_sub(started);
             Ok::<_, Error>((decoy, duration))
         })??;
         Ok(Self {
@@ -209,7 +209,7 @@ struct Check {
 
 impl Check {
     fn run(self, hasher: &dyn PasswordHasher, arena: &mut Arena) -> Result<Checked, Error> {
-        let started = self.clock.monotonic();
+        let started = self.clock.thread_time();
         let password = self.password.expose().as_bytes();
         let verdict = match hasher.verify(password, &self.hash, arena) {
             Ok(verdict) => verdict,
@@ -224,7 +224,7 @@ impl Check {
             Err(error) => return Err(error),
         };
         let obsolete = hasher.needs_rehash(&self.hash);
-        let duration = self.clock.monotonic().saturating_sub(started);
+        let duration = self.clock.thread_time().saturating_sub(started);
         let mut excess = None;
         if obsolete {
             let target = self.target.next();

@@ -5,6 +5,9 @@ use std::hint;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime};
 
+#[cfg(target_os = "linux")]
+use rustix::time::{ClockId, clock_gettime};
+
 /// A source of time. Everything in portcullis that depends on time takes one.
 pub trait Clock: Debug + Send + Sync + 'static {
     /// The time of day, for what leaves the process: `iat`, `exp`, stored instants.
@@ -14,7 +17,12 @@ pub trait Clock: Debug + Send + Sync + 'static {
     /// [`now`](Self::now): for measuring how long something took.
     fn monotonic(&self) -> Duration;
 
-    /// Keeps the calling thread busy until [`monotonic`](Self::monotonic) has reached `until`, as
+    /// Processor time of the calling thread since a fixed but arbitrary moment: it stands still while
+    /// another thread has the processor. Where the platform does not tell, as
+    /// [`monotonic`](Self::monotonic).
+    fn thread_time(&self) -> Duration;
+
+    /// Keeps the calling thread busy until [`thread_time`](Self::thread_time) has reached `until`, as
     /// exactly as it can. Called on hashing threads, for the time by which an old hash is cheaper
     /// to check than a current one.
     fn busy_wait(&self, until: Duration);
@@ -35,9 +43,20 @@ impl Clock for SystemClock {
         START.get_or_init(Instant::now).elapsed()
     }
 
+    #[cfg(target_os = "linux")]
+    fn thread_time(&self) -> Duration {
+        let time = clock_gettime(ClockId::ThreadCPUTime);
+        time.try_into().unwrap_or_else(|_| self.monotonic())
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn thread_time(&self) -> Duration {
+        self.monotonic()
+    }
+
     // Sleeping would be kinder, but wakes up late by as much as an attacker can measure.
     fn busy_wait(&self, until: Duration) {
-        while self.monotonic() < until {
+        while self.thread_time() < until {
             hint::spin_loop();
         }
     }

@@ -169,6 +169,27 @@ fn parameters_weaker_than_owasp_or_impossible_are_refused() {
     }
 }
 
+#[test]
+fn parameters_are_written_as_they_are_read() {
+    for row in Argon2Params::OWASP {
+        assert_eq!(row.to_string().parse::<Argon2Params>().unwrap(), row);
+    }
+    assert_eq!(Argon2Params::default().to_string(), "m=19456,t=2,p=1");
+    for text in [
+        "",
+        "m=19456",
+        "m=19456,t=2",
+        "t=2,m=19456,p=1",
+        "m=19456,t=2,p=1,",
+        "m=19456,t=2,p=one",
+        "m=4294967296,t=2,p=1",
+        "m=19455,t=2,p=1",
+    ] {
+        let error = text.parse::<Argon2Params>().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{text}");
+    }
+}
+
 #[track_caller]
 fn check_vector(password: &[u8], hash: &str) {
     let (hash, arena) = (PasswordHash::new(hash), &mut Arena::new());

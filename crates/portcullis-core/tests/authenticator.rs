@@ -1,6 +1,7 @@
 //! One answer and the same work for everybody who may not log in.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use portcullis_core::{
@@ -55,6 +56,17 @@ async fn every_refusal_does_the_same_work() -> Result<(), BoxError> {
             [HashWork::Verify { cost: 1 }],
             "{username}"
         );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_empty_store_does_the_same_work() -> Result<(), BoxError> {
+    let house = House::of(MemoryStore::new())?;
+    for password in ["right", "decoy", &"right".repeat(2_000)] {
+        let authentication = house.login("ada", password).await?;
+        assert!(matches!(authentication, Authentication::Refused));
+        assert_eq!(house.hasher.take_work(), [HashWork::Verify { cost: 1 }]);
     }
     Ok(())
 }
@@ -117,6 +129,57 @@ async fn checking_a_cheaper_hash_takes_as_long_as_checking_a_current_one() -> Re
     Ok(())
 }
 
+/// Gives the processor to another thread for five seconds whenever it waits.
+#[derive(Debug)]
+struct SharedProcessor {
+    own: Arc<ManualClock>,
+    others: AtomicU64,
+}
+
+impl Clock for SharedProcessor {
+    fn now(&self) -> SystemTime {
+        self.own.now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.own.monotonic() + Duration::from_secs(self.others.load(Ordering::Relaxed))
+    }
+
+    fn thread_time(&self) -> Duration {
+        self.own.monotonic()
+    }
+
+    fn busy_wait(&self, until: Duration) {
+        self.others.fetch_add(5, Ordering::Relaxed);
+        self.own.busy_wait(until);
+    }
+}
+
+#[tokio::test]
+async fn an_interruption_costs_a_cheaper_check_as_much_as_a_current_one() -> Result<(), BoxError> {
+    let own = Arc::new(ManualClock::new(SystemTime::UNIX_EPOCH));
+    let hasher = FakeHasher::new(10).with_clock(Arc::clone(&own));
+    let clock = Arc::new(SharedProcessor {
+        own,
+        others: AtomicU64::new(0),
+    });
+    let store = Arc::new(MemoryStore::new());
+    let ada = Username::new("ada");
+    let credential = Credential::new(UserId::new("ada"), ada.clone())
+        .with_password_hash(PasswordHash::new(format!("$fake$1${RIGHT}")));
+    store.create(&credential).await?;
+    let mut config = HashPoolConfig::default();
+    config.clock = Arc::clone(&clock) as _;
+    let authenticator = Authenticator::new(store, HashPool::new(Arc::new(hasher), config)?)?;
+    for _ in 0..3 {
+        let started = clock.monotonic();
+        let wrong = Secret::from("wrong".to_owned());
+        authenticator.authenticate(&ada, &wrong).await?;
+        assert_eq!(clock.monotonic() - started, Duration::from_secs(15));
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_login_is_as_old_as_its_look_up() -> Result<(), BoxError> {
     let clock = Arc::new(ManualClock::new(SystemTime::UNIX_EPOCH));
@@ -158,7 +221,7 @@ struct House {
 impl House {
     async fn new() -> Result<Self, BoxError> {
         let right = format!("$fake$1${RIGHT}");
-        let store = Arc::new(MemoryStore::new());
+        let store = MemoryStore::new();
         for (username, hash, status) in [
             ("ada", Some(right.as_str()), UserStatus::Enabled),
             ("disabled", Some(&right), UserStatus::Disabled),
@@ -172,6 +235,11 @@ impl House {
             credential.status = status;
             store.create(&credential).await?;
         }
+        Self::of(store)
+    }
+
+    fn of(store: MemoryStore) -> Result<Self, BoxError> {
+        let store = Arc::new(store);
         let hasher = Arc::new(FakeHasher::new(1));
         let pool = HashPool::inline(Arc::clone(&hasher) as _);
         let authenticator = Authenticator::new(Arc::clone(&store) as _, pool)?;

@@ -9,14 +9,17 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::error::Error as StdError;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
+use std::time::{Duration, SystemTime};
 
 use portcullis_core::{
     Arena, Argon2Limits, Argon2Params, Argon2idHasher, Authentication, Authenticator, BcryptScheme,
-    Credential, CredentialStore, Error, ErrorKind, HashPool, HashScheme, MemoryStore,
-    MigratingHasher, PasswordHash, PasswordHasher, Pbkdf2Scheme, ScryptLimits, ScryptScheme,
-    Secret, UserId, Username, Verdict,
+    Clock, Credential, CredentialStore, Error, ErrorKind, HashPool, HashPoolConfig, HashScheme,
+    MAX_PASSWORD_BYTES, MemoryStore, MigratingHasher, PasswordHash, PasswordHasher, Pbkdf2Scheme,
+    ScryptLimits, ScryptScheme, Secret, UserId, Username, Verdict,
 };
+use portcullis_testkit::ManualClock;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use serde::Deserialize;
@@ -183,6 +186,68 @@ async fn a_migrated_user_is_upgraded_at_the_next_login() {
     let (accepted, unchanged) = log_in(&case.right[0]).await;
     assert!(accepted);
     assert_eq!(unchanged, stored);
+}
+
+/// On its clock, checking a current hash takes ten seconds, and any other one second.
+#[derive(Debug)]
+struct Timed {
+    hasher: MigratingHasher,
+    clock: Arc<ManualClock>,
+    verifications: AtomicUsize,
+}
+
+impl PasswordHasher for Timed {
+    fn hash(&self, password: &[u8], arena: &mut Arena) -> Result<PasswordHash, Error> {
+        self.hasher.hash(password, arena)
+    }
+
+    fn verify(
+        &self,
+        password: &[u8],
+        hash: &PasswordHash,
+        arena: &mut Arena,
+    ) -> Result<Verdict, Error> {
+        let seconds = if self.needs_rehash(hash) { 1 } else { 10 };
+        self.clock.advance(Duration::from_secs(seconds));
+        self.verifications.fetch_add(1, Ordering::Relaxed);
+        self.hasher.verify(password, hash, arena)
+    }
+
+    fn needs_rehash(&self, hash: &PasswordHash) -> bool {
+        self.hasher.needs_rehash(hash)
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_takes_one_check_and_its_time_whoever_made_the_hash() {
+    let clock = Arc::new(ManualClock::new(SystemTime::UNIX_EPOCH));
+    let hasher = Arc::new(Timed {
+        hasher: hasher(),
+        clock: Arc::clone(&clock),
+        verifications: AtomicUsize::new(0),
+    });
+    let mut config = HashPoolConfig::default();
+    config.clock = Arc::clone(&clock) as _;
+    let pool = HashPool::new(Arc::clone(&hasher) as _, config).unwrap();
+    let store = Arc::new(MemoryStore::new());
+    let authenticator = Authenticator::new(Arc::clone(&store) as _, pool).unwrap();
+    for case in RECORDED.iter() {
+        let username = Username::new(&*case.hash);
+        let mut user = Credential::new(UserId::new(&*case.hash), username.clone());
+        user.password_hash = Some(PasswordHash::new(&*case.hash));
+        store.create(&user).await.unwrap();
+        for password in ["wrong".to_owned(), "x".repeat(MAX_PASSWORD_BYTES + 1)] {
+            let started = clock.monotonic();
+            hasher.verifications.store(0, Ordering::Relaxed);
+            let answer = authenticator
+                .authenticate(&username, &Secret::from(password))
+                .await;
+            assert!(matches!(answer.unwrap(), Authentication::Refused));
+            assert_eq!(hasher.verifications.load(Ordering::Relaxed), 1);
+            let took = clock.monotonic() - started;
+            assert_eq!(took, Duration::from_secs(10), "{}", case.hash);
+        }
+    }
 }
 
 #[derive(Debug)]

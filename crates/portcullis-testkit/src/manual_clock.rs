@@ -68,6 +68,11 @@ impl Clock for ManualClock {
         self.lock().monotonic
     }
 
+    /// As [`monotonic`](Clock::monotonic): every thread always has a processor.
+    fn thread_time(&self) -> Duration {
+        self.monotonic()
+    }
+
     /// Lets the time pass that is waited for.
     fn busy_wait(&self, until: Duration) {
         let mut time = self.lock();

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::builder::FalseyValueParser;
 use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
+use portcullis::Argon2Params;
 
 /// A login server: POST /v1/login takes the OAuth2 password form and answers a bearer token.
 #[derive(Debug, Parser)]
@@ -20,6 +21,8 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Measure Argon2id on this machine, and print parameters to use here.
+    Calibrate(CalibrateArgs),
     /// Serve a temporary store with one user, and print requests to try.
     Demo(DemoArgs),
     /// Make the tables of the stores, or bring them up to date; deletes nothing.
@@ -29,6 +32,18 @@ pub(crate) enum Command {
     /// Manage the users of a store.
     #[command(subcommand)]
     User(UserCommand),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CalibrateArgs {
+    /// How long a hash may take, in milliseconds of one processor.
+    #[arg(
+        long,
+        default_value_t = 50,
+        value_name = "MS",
+        value_parser = clap::value_parser!(u32).range(1..=10_000)
+    )]
+    pub(crate) target_ms: u32,
 }
 
 #[derive(Debug, clap::Args)]
@@ -146,7 +161,22 @@ pub(crate) struct KeyArgs {
 }
 
 #[derive(Debug, clap::Args)]
+pub(crate) struct Argon2Args {
+    /// What a new hash costs, never below OWASP's parameters; see the command `calibrate`.
+    #[arg(
+        id = "argon2",
+        long,
+        env = "PORTCULLIS_ARGON2",
+        default_value_t,
+        value_name = "PARAMS"
+    )]
+    pub(crate) params: Argon2Params,
+}
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct HashArgs {
+    #[command(flatten)]
+    pub(crate) argon2: Argon2Args,
     /// How many passwords are hashed at once [default: the processors of this machine].
     #[arg(long, env = "PORTCULLIS_HASH_THREADS", value_name = "N")]
     pub(crate) hash_threads: Option<NonZeroUsize>,
@@ -216,6 +246,8 @@ pub(crate) struct PasswordArgs {
     /// Read a ready password hash (a PHC string) from standard input.
     #[arg(long, group = "source")]
     pub(crate) password_hash_stdin: bool,
+    #[command(flatten)]
+    pub(crate) argon2: Argon2Args,
     /// The fewest characters (code points) a new password may have.
     #[arg(
         long,

@@ -23,7 +23,11 @@ pub(crate) async fn run(args: DemoArgs) -> Result<(), Failure> {
         .await?
         .credentials;
     let password = keys::random_text::<15>()?;
-    let hash = user::hash(Secret::from(password.to_string())).await?;
+    let hash = user::hash(
+        Secret::from(password.to_string()),
+        args.hashing.argon2.params,
+    )
+    .await?;
     user::create(users.as_ref(), USERNAME, hash, Vec::new()).await?;
     let key = SigningKey::from_hs256_secret(keys::random_text::<32>()?.as_bytes())?;
     let server = Server {

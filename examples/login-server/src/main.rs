@@ -9,6 +9,7 @@ use crate::args::{Args, Command};
 use crate::failure::Failure;
 
 mod args;
+mod calibrate;
 mod demo;
 mod failure;
 mod keys;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         .init();
     let result = actix_web::rt::System::new().block_on(async {
         match args.command {
+            Command::Calibrate(calibrate) => calibrate::run(&calibrate),
             Command::Demo(demo) => demo::run(demo).await,
             Command::Migrate(args) => migrate::run(&args.store, &args.token_store).await,
             Command::Serve(serve) => serve::run(serve).await,

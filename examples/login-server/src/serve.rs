@@ -100,10 +100,16 @@ pub(crate) fn pool(args: &HashArgs) -> Result<HashPool, Failure> {
     let mut config = HashPoolConfig::default();
     config.threads = args.hash_threads.unwrap_or(config.threads);
     config.queue = args.hash_queue;
-    let hasher = Argon2idHasher::new(Argon2Params::default());
+    let hasher = hasher(args.argon2.params)?;
+    Ok(HashPool::new(Arc::new(hasher), config)?)
+}
+
+/// The hasher this server is built with.
+pub(crate) fn hasher(params: Argon2Params) -> Result<Argon2idHasher, Failure> {
+    let hasher = Argon2idHasher::new(params);
     #[cfg(feature = "argon2-simd")]
     let hasher = hasher.with_simd()?;
-    Ok(HashPool::new(Arc::new(hasher), config)?)
+    Ok(hasher)
 }
 
 /// Prints a line for whoever, person or script, waits for it.

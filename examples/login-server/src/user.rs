@@ -50,9 +50,9 @@ pub(crate) async fn create(
         })
 }
 
-/// Hashes a password at the default parameters.
-pub(crate) async fn hash(password: Secret) -> Result<PasswordHash, Error> {
-    pool().hash(password).await
+/// Hashes a password at these parameters.
+pub(crate) async fn hash(password: Secret, params: Argon2Params) -> Result<PasswordHash, Error> {
+    pool(params).hash(password).await
 }
 
 async fn add(args: AddArgs) -> Result<(), Failure> {
@@ -149,14 +149,17 @@ async fn new_hash(args: &PasswordArgs) -> Result<PasswordHash, Failure> {
     policy
         .check(&password)
         .map_err(|refusal| Failure::refused(refusal.to_string()))?;
-    Ok(hash(password).await?)
+    Ok(hash(password, args.argon2.params).await?)
 }
 
 /// Takes a hash only if a login could check it.
 async fn ready_hash(text: Secret) -> Result<PasswordHash, Failure> {
     let hash = PasswordHash::new(text.expose());
     let probe = Secret::from(String::new());
-    match pool().verify(probe, hash.clone()).await {
+    match pool(Argon2Params::default())
+        .verify(probe, hash.clone())
+        .await
+    {
         Ok(_) => Ok(hash),
         Err(error) if error.kind() == ErrorKind::Corrupt => Err(Failure::refused(
             "this is not a password hash that a login could check; give a PHC string such as \
@@ -167,8 +170,8 @@ async fn ready_hash(text: Secret) -> Result<PasswordHash, Failure> {
 }
 
 // A command hashes once, so it needs no threads for it.
-fn pool() -> HashPool {
-    HashPool::inline(Arc::new(Argon2idHasher::new(Argon2Params::default())))
+fn pool(params: Argon2Params) -> HashPool {
+    HashPool::inline(Arc::new(Argon2idHasher::new(params)))
 }
 
 fn read_stdin() -> Result<Secret, Failure> {

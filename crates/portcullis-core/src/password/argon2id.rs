@@ -1,5 +1,7 @@
 //! Argon2id at configured parameters; checks any Argon2 hash within limits.
 
+use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use argon2::password_hash::phc::{self, Output, ParamsString, Salt};
@@ -167,7 +169,7 @@ impl PasswordHasher for Argon2idHasher {
 /// What one Argon2id hash costs: memory in KiB, iterations, lanes.
 ///
 /// Default: 19,456 KiB, 2 iterations, 1 lane, the OWASP Password Storage Cheat Sheet's
-/// recommendation where memory is shared by many logins.
+/// recommendation where memory is shared by many logins. Written `m=19456,t=2,p=1`, as in a hash.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Argon2Params {
     memory_kib: u32,
@@ -266,6 +268,34 @@ impl Argon2Params {
 impl Default for Argon2Params {
     fn default() -> Self {
         Self::row(19_456, 2)
+    }
+}
+
+impl fmt::Display for Argon2Params {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            memory_kib,
+            iterations,
+            lanes,
+        } = self;
+        write!(f, "m={memory_kib},t={iterations},p={lanes}")
+    }
+}
+
+/// Reads what `Display` writes; refuses what [`Argon2Params::new`] does.
+impl FromStr for Argon2Params {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let numbers = || {
+            let (memory_kib, rest) = text.strip_prefix("m=")?.split_once(",t=")?;
+            let (iterations, lanes) = rest.split_once(",p=")?;
+            let number = |text: &str| text.parse().ok();
+            Some((number(memory_kib)?, number(iterations)?, number(lanes)?))
+        };
+        let (memory_kib, iterations, lanes) =
+            numbers().ok_or_else(|| invalid("write Argon2 parameters as in m=19456,t=2,p=1"))?;
+        Self::new(memory_kib, iterations, lanes)
     }
 }
 

@@ -6,11 +6,11 @@ use std::time::Duration;
 /// How many checks are remembered: enough to have their spread, few enough to follow the load.
 const REMEMBERED: usize = 64;
 
-/// The durations of the last checks of current hashes.
+/// The durations of the last checks of current hashes, in processor time: a thread that is
+/// interrupted takes longer by as much whether it hashes or fills up.
 ///
 /// What is filled up takes one of these, each in its turn, and not their mean: otherwise the
-/// *spread* of the durations would tell old hashes from current ones. Those in which the thread
-/// was interrupted are passed over, since what is filled up is interrupted as well.
+/// *spread* of the durations would tell old hashes from current ones.
 #[derive(Debug)]
 pub(crate) struct TargetTime {
     recent: Mutex<Recent>,
@@ -46,18 +46,9 @@ impl TargetTime {
     /// How long the next cheaper check is to take.
     pub(crate) fn next(&self) -> Duration {
         let mut recent = self.lock();
-        let mut sorted = recent.durations;
-        sorted.sort_unstable();
-        let median = sorted[REMEMBERED / 2];
-        let limit = median.saturating_add(median / 4);
-        loop {
-            let duration = recent.durations[recent.next_read];
-            recent.next_read = (recent.next_read + 1) % REMEMBERED;
-            // The median itself is within the limit, so one is found.
-            if duration <= limit {
-                return duration;
-            }
-        }
+        let place = recent.next_read;
+        recent.next_read = (place + 1) % REMEMBERED;
+        recent.durations[place]
     }
 
     fn lock(&self) -> MutexGuard<'_, Recent> {
