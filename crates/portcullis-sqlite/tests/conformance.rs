@@ -10,7 +10,10 @@ use portcullis_core::{
     Username,
 };
 use portcullis_sqlite::{SqlitePool, SqliteStore};
-use portcullis_testkit::{Outcome, Subject, check, credential_store, token_store};
+use portcullis_testkit::{
+    Outcome, Subject, check, credential_store, race_of_processes_over_tokens,
+    race_of_processes_over_users, token_store,
+};
 use sqlx::sqlite::SqliteConnectOptions;
 use tempfile::TempDir;
 
@@ -36,6 +39,26 @@ mod tokens_in_a_file_of_two_processes {
 
 mod tokens_in_memory {
     portcullis_testkit::token_store_suite!(super::in_memory());
+}
+
+#[test]
+fn of_processes_that_race_over_users_one_wins() -> Outcome {
+    let directory = tempfile::tempdir().unwrap();
+    race_of_processes_over_users(
+        "of_processes_that_race_over_users_one_wins",
+        &url(&directory),
+        async |url| Arc::new(SqliteStore::open(url).await.unwrap()),
+    )
+}
+
+#[test]
+fn of_processes_that_race_over_tokens_one_wins() -> Outcome {
+    let directory = tempfile::tempdir().unwrap();
+    race_of_processes_over_tokens(
+        "of_processes_that_race_over_tokens_one_wins",
+        &url(&directory),
+        async |url| Arc::new(SqliteStore::open(url).await.unwrap()),
+    )
 }
 
 #[test]

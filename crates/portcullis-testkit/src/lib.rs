@@ -10,6 +10,9 @@ pub use fake_hasher::{FakeHasher, HashWork};
 mod manual_clock;
 pub use manual_clock::ManualClock;
 
+mod processes;
+pub use processes::{race_of_processes_over_tokens, race_of_processes_over_users};
+
 mod property;
 
 mod seeded_random;

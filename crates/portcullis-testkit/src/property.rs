@@ -5,11 +5,12 @@ use std::future::poll_fn;
 use std::iter;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
 use portcullis_core::{Error, ErrorKind};
-use tokio::sync::Barrier;
+use tokio::sync::Semaphore;
 
 use crate::suite::{Outcome, Subject, Violation};
 
@@ -41,13 +42,18 @@ where
     T: ?Sized,
     F: Future<Output: Send> + Send + 'static,
 {
-    let start = Arc::new(Barrier::new(RIVALS));
+    // First come, first served: on one thread a race always goes the same way. A barrier wakes in
+    // an order drawn by lot.
+    let (ready, start) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
     let rivals: Vec<_> = (0..RIVALS)
         .map(|rival| {
             let call = call(subject.handle(), rival);
-            let start = Arc::clone(&start);
+            let (ready, start) = (Arc::clone(&ready), Arc::clone(&start));
             tokio::spawn(async move {
-                start.wait().await;
+                if ready.fetch_add(1, Ordering::Relaxed) + 1 == RIVALS {
+                    start.add_permits(RIVALS);
+                }
+                let _started = start.acquire().await;
                 call.await
             })
         })

@@ -2,9 +2,9 @@
 
 use std::any::Any;
 use std::error::Error as StdError;
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{fmt, io};
 
 use portcullis_core::{CredentialStore, Error, TokenStore};
 use tokio::runtime::Builder;
@@ -143,6 +143,13 @@ impl From<Error> for Violation {
             source = cause.source();
         }
         Self(sentence)
+    }
+}
+
+/// A test that cannot be carried out.
+impl From<io::Error> for Violation {
+    fn from(error: io::Error) -> Self {
+        Self(format!("the test failed: {error}"))
     }
 }
 

@@ -88,7 +88,20 @@ impl Server {
         Ok(())
     }
 
-    /// Starts the server again after [`stop`](Self::stop), with the same data on the same port,
+    /// Ends all processes of the server at once, as a crash does: no session is ended in good order,
+    /// and the next start has to recover.
+    ///
+    /// # Errors
+    /// If they cannot be reached by signals.
+    pub fn crash(&mut self) -> io::Result<()> {
+        self.signal_all(Signal::KILL)?;
+        if let Some(mut postmaster) = self.postmaster.take() {
+            postmaster.wait()?;
+        }
+        Ok(())
+    }
+
+    /// Starts the server again after [`stop`](Self::stop) or [`crash`](Self::crash), with the same data on the same port,
     /// and waits until it answers.
     ///
     /// # Errors

@@ -194,10 +194,10 @@ pub(crate) struct HashArgs {
 pub(crate) enum UserCommand {
     /// Add a user.
     Add(AddArgs),
-    /// Delete a user.
-    Delete(NameArgs),
-    /// Refuse a user's logins until they are enabled.
-    Disable(NameArgs),
+    /// Delete a user, and revoke their opaque tokens.
+    Delete(EndArgs),
+    /// Refuse a user's logins until they are enabled, and revoke their opaque tokens.
+    Disable(EndArgs),
     /// Allow a disabled user to log in again.
     Enable(NameArgs),
     /// List users: id, username and status, separated by tabs.
@@ -215,6 +215,14 @@ pub(crate) struct AddArgs {
     /// A scope the user may have; may be given several times.
     #[arg(long = "scope", value_name = "SCOPE")]
     pub(crate) scopes: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct EndArgs {
+    #[command(flatten)]
+    pub(crate) name: NameArgs,
+    #[command(flatten)]
+    pub(crate) token_store: TokenStoreArgs,
 }
 
 #[derive(Debug, clap::Args)]

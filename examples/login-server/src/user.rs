@@ -6,11 +6,15 @@ use std::time::SystemTime;
 
 use portcullis::{
     Argon2Params, Argon2idHasher, Credential, CredentialStore, Error, ErrorKind, HashPool,
-    OsRandom, PasswordHash, PasswordPolicy, Secret, Stores, UserId, UserStatus, Username,
+    OsRandom, PasswordHash, PasswordPolicy, Secret, Stores, TokenStore, UserId, UserStatus,
+    Username,
 };
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::args::{AddArgs, NameArgs, PasswordArgs, SetPasswordArgs, StoreArgs, UserCommand};
+use crate::args::{
+    AddArgs, EndArgs, NameArgs, PasswordArgs, SetPasswordArgs, StoreArgs, TokenStoreArgs,
+    UserCommand,
+};
 use crate::failure::Failure;
 use crate::tokens;
 
@@ -21,8 +25,8 @@ pub(crate) async fn run(command: UserCommand) -> Result<(), Failure> {
     match command {
         UserCommand::Add(args) => add(args).await,
         UserCommand::Delete(args) => delete(args).await,
-        UserCommand::Disable(args) => set_status(args, UserStatus::Disabled).await,
-        UserCommand::Enable(args) => set_status(args, UserStatus::Enabled).await,
+        UserCommand::Disable(args) => disable(args).await,
+        UserCommand::Enable(args) => enable(args).await,
         UserCommand::List(args) => list(args).await,
         UserCommand::SetPassword(args) => set_password(args).await,
     }
@@ -62,31 +66,80 @@ async fn add(args: AddArgs) -> Result<(), Failure> {
 }
 
 async fn set_password(args: SetPasswordArgs) -> Result<(), Failure> {
-    let stores = open(&args.name.store).await?;
-    let users = stores.credentials;
-    let user = find(users.as_ref(), &args.name.username).await?;
-    let tokens = tokens::store(&args.token_store, stores.tokens).await?;
+    let known = Known::find(&args.name, &args.token_store).await?;
     let hash = new_hash(&args.password).await?;
-    let changed = users
-        .set_password(&user.user_id, &hash, SystemTime::now())
+    let changed = known
+        .users
+        .set_password(known.id(), &hash, SystemTime::now())
         .await?;
+    known.done(changed)?;
     // The time of the change has done for them already, but for those of the same second.
-    tokens.revoke_all(&user.user_id).await?;
-    done(changed, &args.name.username)
+    known.revoke_tokens("the password was changed").await
 }
 
-async fn set_status(args: NameArgs, status: UserStatus) -> Result<(), Failure> {
+async fn enable(args: NameArgs) -> Result<(), Failure> {
     let store = open(&args.store).await?.credentials;
     let user = find(store.as_ref(), &args.username).await?;
-    let changed = store.set_status(&user.user_id, status).await?;
-    done(changed, &args.username)
+    let enabled = store.set_status(&user.user_id, UserStatus::Enabled).await?;
+    done(enabled, &args.username)
 }
 
-async fn delete(args: NameArgs) -> Result<(), Failure> {
-    let store = open(&args.store).await?.credentials;
-    let user = find(store.as_ref(), &args.username).await?;
-    let deleted = store.delete(&user.user_id).await?;
-    done(deleted, &args.username)
+async fn disable(args: EndArgs) -> Result<(), Failure> {
+    let known = Known::find(&args.name, &args.token_store).await?;
+    let disabled = known
+        .users
+        .set_status(known.id(), UserStatus::Disabled)
+        .await?;
+    known.done(disabled)?;
+    known.revoke_tokens("the user was disabled").await
+}
+
+async fn delete(args: EndArgs) -> Result<(), Failure> {
+    let known = Known::find(&args.name, &args.token_store).await?;
+    let deleted = known.users.delete(known.id()).await?;
+    known.done(deleted)?;
+    known.revoke_tokens("the user was deleted").await
+}
+
+/// A user, and where everything of theirs is.
+struct Known {
+    user: Credential,
+    users: Arc<dyn CredentialStore>,
+    tokens: Arc<dyn TokenStore>,
+}
+
+impl Known {
+    async fn find(name: &NameArgs, token_store: &TokenStoreArgs) -> Result<Self, Failure> {
+        let stores = open(&name.store).await?;
+        Ok(Self {
+            user: find(stores.credentials.as_ref(), &name.username).await?,
+            users: stores.credentials,
+            // Before anything is changed, so that a wrong flag changes nothing.
+            tokens: tokens::store(token_store, stores.tokens).await?,
+        })
+    }
+
+    fn id(&self) -> &UserId {
+        &self.user.user_id
+    }
+
+    fn done(&self, found: bool) -> Result<(), Failure> {
+        done(found, self.user.username.as_str())
+    }
+
+    /// login-server looks at the user too when it sees a token; others need not.
+    async fn revoke_tokens(&self, what_was_done: &str) -> Result<(), Failure> {
+        self.tokens
+            .revoke_all(self.id())
+            .await
+            .map(drop)
+            .map_err(|error| {
+                Failure::refused(format!(
+                    "{what_was_done}, but opaque tokens may still be good until they expire: \
+                     {error}"
+                ))
+            })
+    }
 }
 
 async fn list(args: StoreArgs) -> Result<(), Failure> {

@@ -51,10 +51,13 @@ fn an_opaque_token_outlives_a_restart_and_not_its_user() {
     assert_eq!(me(), 200);
     user(path, &["disable"], "");
     assert_eq!(me(), 401);
+    // It was revoked, not just refused meanwhile.
     user(path, &["enable"], "");
-    assert_eq!(me(), 200);
-    user(path, &["delete"], "");
     assert_eq!(me(), 401);
+
+    let token = server.login(FORM).access_token().to_owned();
+    user(path, &["delete"], "");
+    assert_eq!(self::me(&server, &token).status, 401);
 }
 
 #[test]

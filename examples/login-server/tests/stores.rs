@@ -88,17 +88,20 @@ fn servers_share(users: &str, tokens: &str) {
 
     assert_eq!(login(&one, "fifteen+letters").status, 401);
     user(&["add", "--password-stdin"], "fifteen letters");
-    let token = login(&one, "fifteen+letters").access_token().to_owned();
-    assert_eq!(me(&other, &token), 200);
+    let token = || login(&one, "fifteen+letters").access_token().to_owned();
+    let revoked = token();
+    assert_eq!(me(&other, &revoked), 200);
 
-    user(&["disable"], "");
+    user(&["disable", "--token-store", tokens], "");
     for server in [&one, &other] {
         assert_eq!(login(server, "fifteen+letters").status, 401);
-        assert_eq!(me(server, &token), 401);
+        assert_eq!(me(server, &revoked), 401);
     }
     user(&["enable"], "");
+    let token = token();
     for server in [&one, &other] {
         assert_eq!(login(server, "fifteen+letters").status, 200);
+        assert_eq!(me(server, &revoked), 401);
         assert_eq!(me(server, &token), 200);
     }
     let change = ["set-password", "--password-stdin", "--token-store", tokens];
@@ -108,7 +111,7 @@ fn servers_share(users: &str, tokens: &str) {
         assert_eq!(login(server, "sixteen+letters.").status, 200);
         assert_eq!(me(server, &token), 401);
     }
-    user(&["delete"], "");
+    user(&["delete", "--token-store", tokens], "");
     for server in [&one, &other] {
         assert_eq!(login(server, "sixteen+letters.").status, 401);
     }

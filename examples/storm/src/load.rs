@@ -34,6 +34,8 @@ const LOGINS: [(&str, u16); 3] = [
 /// How long an answer may be outstanding when the run is over.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
 pub(crate) struct Load {
     pub(crate) address: SocketAddr,
     pub(crate) connections: usize,
@@ -64,13 +66,13 @@ pub(crate) struct Outcome {
 
 impl Load {
     pub(crate) fn run(&self) -> io::Result<Outcome> {
-        let (address, duration) = (self.address, self.duration);
+        let (address, duration, connections) = (self.address, self.duration, self.connections);
         let probe = thread::spawn(move || probe::run(address, duration));
         let outcome = Rc::new(RefCell::new(Outcome::default()));
         let started = Instant::now();
         let runtime = Builder::new_current_thread().enable_all().build()?;
         LocalSet::new().block_on(&runtime, async {
-            let connections: Vec<_> = (0..self.connections)
+            let connections: Vec<_> = (0..connections)
                 .map(|n| {
                     let outcome = Rc::clone(&outcome);
                     let users = self.users;
@@ -79,6 +81,7 @@ impl Load {
                             started,
                             until: started + duration,
                             users,
+                            connections,
                         };
                         let done = connection(address, n, run, &outcome).await;
                         if done.is_err() {
@@ -107,6 +110,12 @@ struct Run {
     started: Instant,
     until: Instant,
     users: Users,
+    connections: usize,
+}
+
+/// The share of a second that is the turn of the nth connection.
+fn spread(n: usize, connections: usize) -> Duration {
+    Duration::from_secs(1).mul_f64(n as f64 / connections as f64)
 }
 
 async fn connection(
@@ -115,6 +124,8 @@ async fn connection(
     run: Run,
     outcome: &RefCell<Outcome>,
 ) -> io::Result<()> {
+    // People do not all come in the same instant, and a herd of newcomers is a test of another kind.
+    tokio::time::sleep(spread(n, run.connections)).await;
     let mut stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let mut buffer = Vec::new();
@@ -140,8 +151,8 @@ async fn connection(
             outcome.answered.push(run.started.elapsed());
         } else if status == 503 {
             outcome.borrow_mut().refused += 1;
-            // As Retry-After asks of every client.
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            // As Retry-After asks of every client, and not all again at once.
+            tokio::time::sleep(RETRY_AFTER + spread(n, run.connections)).await;
         } else {
             outcome.borrow_mut().wrong += 1;
         }

@@ -7,7 +7,10 @@ use portcullis_core::{
     Claims, Credential, CredentialStore, PasswordHash, TokenHash, TokenStore, UserId, Username,
 };
 use portcullis_postgres::PostgresStore;
-use portcullis_testkit::{Outcome, Subject, check, credential_store, token_store};
+use portcullis_testkit::{
+    Outcome, Subject, check, credential_store, race_of_processes_over_tokens,
+    race_of_processes_over_users, token_store,
+};
 use portcullis_testservers::postgres;
 
 use crate::schema::{Schema, run};
@@ -26,6 +29,26 @@ mod tokens_of_one_process {
 
 mod tokens_of_two_processes {
     portcullis_testkit::token_store_suite!(super::tokens(2));
+}
+
+#[test]
+fn of_processes_that_race_over_users_one_wins() -> Outcome {
+    let schema = Schema::new();
+    race_of_processes_over_users(
+        "conformance::of_processes_that_race_over_users_one_wins",
+        &schema.url(),
+        open_migrated,
+    )
+}
+
+#[test]
+fn of_processes_that_race_over_tokens_one_wins() -> Outcome {
+    let schema = Schema::new();
+    race_of_processes_over_tokens(
+        "conformance::of_processes_that_race_over_tokens_one_wins",
+        &schema.url(),
+        open_migrated,
+    )
 }
 
 #[test]
@@ -125,6 +148,13 @@ async fn errors_do_not_show_what_is_stored() {
     let hidden = ["hidden", "68696464656e", "secret", "736563726574"];
     let shown = format!("{refused:?}");
     assert!(!hidden.iter().any(|hash| shown.contains(hash)), "{shown}");
+}
+
+/// As a node does at start-up.
+async fn open_migrated(url: &str) -> Arc<PostgresStore> {
+    let store = PostgresStore::connect(url).await.unwrap();
+    store.migrate().await.unwrap();
+    Arc::new(store)
 }
 
 fn claims() -> Claims {

@@ -47,6 +47,16 @@ async fn a_server_that_goes_down_later_is_unavailable_until_it_is_back() {
 }
 
 #[tokio::test]
+async fn a_server_that_crashes_is_unavailable_until_it_is_back() {
+    let mut site = Site::new().await;
+    site.is_up().await;
+    site.server.crash().unwrap();
+    site.is_out().await;
+    site.server.restart().unwrap();
+    site.is_up().await;
+}
+
+#[tokio::test]
 async fn a_restart_between_two_calls_is_noticed_by_neither() {
     let mut site = Site::new().await;
     // Reads and writes each find all connections broken.

@@ -110,6 +110,11 @@ pub async fn a_password_change_beats_a_rehash(subject: &Subject<dyn CredentialSt
     })
     .await?;
     answers.into_iter().collect::<Outcome>()?;
+    // Perhaps none came after the change.
+    let late = store
+        .replace_hash(&changed.user_id, &hash("$old$"), &hash("$rehashed$"))
+        .await?;
+    equal("replace_hash", &late, &false)?;
     is_stored(subject, &changed).await
 }
 

@@ -113,7 +113,7 @@ fn alice() -> Claims {
 }
 
 /// Other claims have nothing but what they must, and are told apart by their `jti`.
-fn claims(sub: &str, jti: &str) -> Claims {
+pub(crate) fn claims(sub: &str, jti: &str) -> Claims {
     Claims::new(
         "https://login.example".to_owned(),
         UserId::new(sub),
