@@ -15,12 +15,7 @@ fn argon2id(c: &mut Criterion) {
         let hasher = Argon2idHasher::new(params);
         let arena = &mut Arena::new();
         let hash = hasher.hash(b"correct horse", arena).expect("a hash");
-        let row = format!(
-            "m={},t={},p={}",
-            params.memory_kib(),
-            params.iterations(),
-            params.lanes()
-        );
+        let row = params.to_string();
         group.bench_function(BenchmarkId::new("hash", &row), |b| {
             b.iter(|| hasher.hash(black_box(b"correct horse"), arena));
         });

@@ -24,13 +24,14 @@ use portcullis_core::{
 const PASSWORD: &str = "correct horse battery staple";
 const SALT: &str = "0123456789abcdef";
 const ROUNDS: usize = 40;
+const THREADS: [usize; 3] = [1, 2, 4];
 
 fn main() {
     let asked = |flag: &str| std::env::args().any(|arg| arg == flag);
     if asked("--bench") && !asked("--test") {
         let standard = Argon2Params::default();
         let fastapi = Argon2Params::new(65_536, 3, 4).unwrap();
-        for threads in threads() {
+        for threads in THREADS {
             compare(standard, threads, ROUNDS);
         }
         compare(fastapi, 1, ROUNDS / 4);
@@ -41,7 +42,7 @@ fn main() {
 }
 
 fn bench(criterion: &mut Criterion) {
-    for threads in threads() {
+    for threads in THREADS {
         let mut group = criterion.benchmark_group(format!("argon2/{threads} threads"));
         group.sample_size(20);
         for contender in ours(Argon2Params::default()) {
@@ -58,9 +59,12 @@ fn bench(criterion: &mut Criterion) {
 /// than the plain crate it was in the middle one of its turns.
 fn compare(params: Argon2Params, threads: usize, rounds: usize) {
     let mut contenders = ours(params);
-    match reference(params) {
-        Ok(reference) => contenders.push(reference),
-        Err(reason) => println!("the C reference is left out: {reason}"),
+    contenders.extend(simd_avx2(params));
+    for (name, march) in [("C", "native"), ("C, AVX2", "x86-64-v3")] {
+        match reference(name, march, params) {
+            Ok(reference) => contenders.push(reference),
+            Err(reason) => println!("{name} is left out: {reason}"),
+        }
     }
     let teams: Vec<_> = contenders
         .iter()
@@ -73,11 +77,8 @@ fn compare(params: Argon2Params, threads: usize, rounds: usize) {
         }
     }
     println!(
-        "\nm={} t={} p={}, {threads} threads: ms per hash, best and median of {rounds}; times \
-         faster than plain, median; page faults per hash, median; heap allocations of one hash",
-        params.memory_kib(),
-        params.iterations(),
-        params.lanes(),
+        "\n{params}, {threads} threads: ms per hash, best and median of {rounds}; times faster than \
+         plain, median; page faults per hash, median; heap allocations of one hash"
     );
     for (contender, own) in contenders.iter().zip(&costs) {
         let ms = |cost: &Cost| cost.time.as_secs_f64() * 1e3;
@@ -237,15 +238,68 @@ fn pooled(name: &'static str, params: Argon2Params, hasher: Argon2idHasher) -> C
     })
 }
 
-/// The C reference implementation, in a process of its own that measures itself.
+/// What `simd` takes on a processor without AVX-512, put together of the same parts.
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "the crate's safe code chooses the instructions")]
+fn simd_avx2(params: Argon2Params) -> Option<Contender> {
+    use argon2_rust::__internal::{
+        Backend, Instance, Workspace, fill_first_blocks, fill_memory_blocks_traced, finalize,
+        initial_hash,
+    };
+    use argon2_rust::params::Memory;
+    use argon2_rust::{Algorithm, Params, Version};
+
+    let (algorithm, version) = (Algorithm::Argon2id, Version::V0x13);
+    let tag = tag(params);
+    let params = Params::builder()
+        .memory(Memory::kib(params.memory_kib().into()))
+        .passes(params.iterations())
+        .lanes(params.lanes())
+        .threads(1)
+        .build()
+        .unwrap();
+    let (blocks, _, lane_length) = params.memory_layout();
+    let (password, salt) = (PASSWORD.as_bytes(), SALT.as_bytes());
+    let hash = move |workspace: &mut Workspace| {
+        let hash = initial_hash(algorithm, version, &params, password, salt, &[], &[]);
+        let mut arena = workspace.acquire(blocks as usize).unwrap();
+        let lanes = params.lanes();
+        fill_first_blocks(&mut hash.unwrap(), arena.as_mut_slice(), lanes, lane_length).unwrap();
+        let (memory, len) = (arena.as_mut_ptr(), arena.len());
+        // SAFETY: the memory is `params.memory_layout()` blocks, as acquired, and outlives this.
+        let instance = unsafe { Instance::new(memory, len, algorithm, version, &params) };
+        // SAFETY: nobody else has the memory; the processor has AVX2, or this would not be called.
+        unsafe { fill_memory_blocks_traced(&instance, Backend::Avx2, None) }.unwrap();
+        let mut answer = [0; 32];
+        finalize(&instance, &mut answer).unwrap();
+        assert_eq!(answer, tag);
+    };
+    Backend::Avx2.is_available().then(|| {
+        Contender::new("simd, AVX2", move || {
+            let mut workspace = Workspace::new();
+            Box::new(move || hash(&mut workspace))
+        })
+    })
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn simd_avx2(_: Argon2Params) -> Option<Contender> {
+    None
+}
+
+/// The C reference implementation built for `march`, in a process of its own that measures itself.
 #[expect(
     clippy::zombie_processes,
     reason = "they end when their input does, with this process"
 )]
-fn reference(params: Argon2Params) -> Result<Contender, String> {
+fn reference(
+    name: &'static str,
+    march: &'static str,
+    params: Argon2Params,
+) -> Result<Contender, String> {
     let directory = concat!(env!("CARGO_TARGET_TMPDIR"), "/argon2-reference");
     let build = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/argon2/reference.sh"))
-        .arg(directory)
+        .args([directory, march])
         .output()
         .map_err(|error| error.to_string())?;
     if !build.status.success() {
@@ -257,7 +311,7 @@ fn reference(params: Argon2Params) -> Result<Contender, String> {
         .collect();
     let worker = move || -> Worker {
         let cost = [params.memory_kib(), params.iterations(), params.lanes()];
-        let child = Command::new(format!("{directory}/reference"))
+        let child = Command::new(format!("{directory}/reference-{march}"))
             .args(cost.map(|number| number.to_string()))
             .arg(SALT)
             .stdin(Stdio::piped())
@@ -281,16 +335,9 @@ fn reference(params: Argon2Params) -> Result<Contender, String> {
         })
     };
     Ok(Contender {
-        name: "C reference",
+        name,
         worker: Box::new(worker),
     })
-}
-
-fn threads() -> impl Iterator<Item = usize> {
-    let cores = thread::available_parallelism().unwrap().get();
-    [1, 2, 4]
-        .into_iter()
-        .filter(move |threads| *threads <= cores)
 }
 
 fn tag(params: Argon2Params) -> [u8; 32] {
