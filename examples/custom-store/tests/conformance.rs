@@ -1,19 +1,30 @@
 //! The store has every property that the core relies on.
 
 use std::fs::{self, File};
+use std::sync::Arc;
 
 use custom_store::JsonFileStore;
 use portcullis_core::{Credential, CredentialStore, ErrorKind, UserId, Username};
-use portcullis_testkit::{Outcome, Subject, check, credential_store};
+use portcullis_testkit::{Outcome, Subject, check, credential_store, race_of_processes_over_users};
 
 portcullis_testkit::credential_store_suite!(async {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let path = directory.path().join("users.json");
     // Two handles, as two processes would have them.
     Subject::from(JsonFileStore::new(&path))
-        .also(std::sync::Arc::new(JsonFileStore::new(path)))
+        .also(Arc::new(JsonFileStore::new(path)))
         .keeping(directory)
 });
+
+#[test]
+fn of_processes_that_race_one_wins() -> Outcome {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    race_of_processes_over_users(
+        "of_processes_that_race_one_wins",
+        &directory.path().join("users.json").display().to_string(),
+        async |path| Arc::new(JsonFileStore::new(path)),
+    )
+}
 
 #[test]
 fn a_directory_that_is_gone_is_unavailable() -> Outcome {
