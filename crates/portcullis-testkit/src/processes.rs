@@ -49,11 +49,11 @@ pub fn race_of_processes_over_users<S: CredentialStore>(
         test,
         url,
         open,
-        async |store, round| {
+        &async |store, round| {
             store.create(&user(&format!("rehashed {round}"))).await?;
             store.create(&user(&format!("deleted {round}"))).await
         },
-        async |store, contest, round| {
+        &async |store, contest, round| {
             let id = |what| UserId::new(format!("{what} {round}"));
             match contest {
                 "create" => won(store.create(&user(&format!("created {round}"))).await),
@@ -83,11 +83,11 @@ pub fn race_of_processes_over_tokens<S: TokenStore>(
         test,
         url,
         open,
-        async |store, round| {
+        &async |store, round| {
             let hash = TokenHash::of(&format!("revoked {round}"));
             store.insert(&hash, &claims("alice", "1")).await
         },
-        async |store, contest, round| match contest {
+        &async |store, contest, round| match contest {
             "insert" => {
                 let hash = TokenHash::of(&format!("inserted {round}"));
                 won(store.insert(&hash, &claims("alice", "1")).await)
@@ -105,8 +105,8 @@ fn race<S: ?Sized>(
     test: &str,
     url: &str,
     open: impl AsyncFnOnce(&str) -> Arc<S>,
-    prepare: impl AsyncFn(&S, usize) -> Result<(), Error>,
-    contend: impl AsyncFn(&S, &str, usize) -> Result<bool, Error>,
+    prepare: &impl AsyncFn(&S, usize) -> Result<(), Error>,
+    contend: &impl AsyncFn(&S, &str, usize) -> Result<bool, Error>,
     contests: &[&str],
 ) -> Outcome {
     let runtime = runtime()?;

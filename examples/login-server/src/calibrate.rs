@@ -3,9 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use portcullis::{Arena, Argon2Limits, Argon2Params, PasswordHasher};
-#[cfg(unix)]
-use rustix::time::{ClockId, clock_gettime};
+use portcullis::{Arena, Argon2Limits, Argon2Params, Clock, PasswordHasher, SystemClock};
 
 use crate::args::CalibrateArgs;
 use crate::failure::Failure;
@@ -100,9 +98,9 @@ fn measure(params: Argon2Params) -> Result<Cost, Failure> {
     let hash = hasher.hash(PASSWORD, arena)?;
     let mut times = Vec::new();
     for _ in 0..7 {
-        let started = thread_time();
+        let started = SystemClock.thread_time();
         hasher.verify(PASSWORD, &hash, arena)?;
-        times.push(thread_time().saturating_sub(started));
+        times.push(SystemClock.thread_time().saturating_sub(started));
     }
     times.sort_unstable();
     let time = times[times.len() / 2];
@@ -142,19 +140,6 @@ fn nearest(costs: &[Cost], target: Duration) -> Option<Cost> {
 fn cheapest(costs: &[Cost]) -> Argon2Params {
     let cheapest = costs.iter().min_by_key(|cost| cost.time);
     cheapest.map_or_else(Argon2Params::default, |cost| cost.params)
-}
-
-/// Of this thread, on the processor: other work on the machine does not count.
-#[cfg(unix)]
-fn thread_time() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    time.try_into().unwrap_or_default()
-}
-
-#[cfg(not(unix))]
-fn thread_time() -> Duration {
-    use portcullis::{Clock, SystemClock};
-    SystemClock.monotonic()
 }
 
 #[cfg(test)]
