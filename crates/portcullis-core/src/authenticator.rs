@@ -71,6 +71,8 @@ impl Authenticator {
         username: &Username,
         password: &Secret,
     ) -> Result<Authentication, Error> {
+        // Before the look-up: under a storm, what is refused must cost the store nothing.
+        self.pool.admit()?;
         let authenticated_at = self.pool.clock().now();
         let credential = self.store.find(username).await?;
         let stored = credential

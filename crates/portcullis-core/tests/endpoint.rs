@@ -175,6 +175,21 @@ async fn an_outage_is_503_whatever_the_password_and_never_401() -> Result<(), Bo
 }
 
 #[tokio::test]
+async fn what_could_not_be_hashed_is_not_looked_up() -> Result<(), BoxError> {
+    let pool = HashPool::inline(Arc::new(FakeHasher::new(1)));
+    let store = Arc::new(BrokenStore(ErrorKind::Corrupt));
+    let authenticator = Authenticator::new(store, pool.clone())?;
+    let endpoint = TokenEndpoint::new(authenticator, Arc::new(PlainIssuer));
+    let body = "username=ada%40example.com&password=wrong";
+    let looked_up = r#"{"detail":"Internal Server Error"}"#;
+    check(&endpoint, body, 500, looked_up).await;
+    pool.drain().await;
+    let refused = r#"{"detail":"Service Unavailable"}"#;
+    check(&endpoint, body, 503, refused).await;
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_reply_that_asks_for_a_retry_says_when() -> Result<(), BoxError> {
     for (delay, seconds) in [
         (None, "1"),

@@ -95,7 +95,7 @@ impl Load {
             }
         });
         let mut outcome = outcome.take();
-        outcome.elapsed = started.elapsed();
+        outcome.elapsed = outcome.answered.iter().max().copied().unwrap_or_default();
         outcome.latencies.sort_unstable();
         let (probes, failures) = probe.join().map_err(|_| io::Error::other("the probe"))?;
         outcome.probes = probes;

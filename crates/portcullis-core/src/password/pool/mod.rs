@@ -131,6 +131,11 @@ impl HashPool {
     }
 
     /// The clock that hashing is measured by.
+    /// Refuses now what `run` would refuse, before its caller has gone to any trouble.
+    pub(crate) fn admit(&self) -> Result<(), Error> {
+        self.queue.admit()
+    }
+
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
         self.queue.clock()
     }

@@ -70,19 +70,15 @@ impl Queue {
         &self.config.clock
     }
 
+    /// Refuses what could not be queued now.
+    pub(super) fn admit(&self) -> Result<(), Error> {
+        self.lock().admit(&self.config)
+    }
+
     pub(super) fn push(&self, job: Job) -> Result<(), Error> {
         let now = self.config.clock.monotonic();
         let mut state = self.lock();
-        state.refuse_if_draining()?;
-        let threads = self.config.threads.get();
-        let wait = state.estimated_wait(threads);
-        // What an idle thread is about to take does not wait.
-        let idle = threads.saturating_sub(state.metrics.running);
-        let room = self.config.queue.saturating_add(idle);
-        if state.jobs.len() >= room || wait > self.config.deadline {
-            state.metrics.refused += 1;
-            return Err(overloaded(wait));
-        }
+        state.admit(&self.config)?;
         state.jobs.push_back((now, job));
         drop(state);
         self.changed.notify_one();
@@ -193,6 +189,20 @@ impl fmt::Debug for Queue {
 }
 
 impl State {
+    fn admit(&mut self, config: &HashPoolConfig) -> Result<(), Error> {
+        self.refuse_if_draining()?;
+        let threads = config.threads.get();
+        let wait = self.estimated_wait(threads);
+        // What an idle thread is about to take does not wait.
+        let idle = threads.saturating_sub(self.metrics.running);
+        let room = config.queue.saturating_add(idle);
+        if self.jobs.len() >= room || wait > config.deadline {
+            self.metrics.refused += 1;
+            return Err(overloaded(wait));
+        }
+        Ok(())
+    }
+
     fn refuse_if_draining(&self) -> Result<(), Error> {
         if self.draining {
             return Err(
