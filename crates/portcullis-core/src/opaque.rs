@@ -159,7 +159,7 @@ impl OpaqueIssuer {
             match self.store.delete_expired(self.clock.now(), BATCH).await {
                 Ok(deleted) => {
                     tracing::debug!(deleted, "deleted expired access tokens");
-                    if deleted == BATCH {
+                    if deleted >= BATCH {
                         self.cleaning_due.store(now, Ordering::Relaxed);
                     }
                 }

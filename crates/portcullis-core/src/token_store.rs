@@ -49,7 +49,8 @@ pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
     async fn revoke_all(&self, subject: &UserId) -> Result<u64, Error>;
 
     /// Deletes tokens that have expired at `now`, which are those with [`Claims::exp`] at or before
-    /// it, and tells how many: at most `limit`, and if fewer, none are left. Need not be atomic.
+    /// it, and tells how many: at most `limit`, and if fewer, none are left but what others are
+    /// deleting. Need not be atomic.
     ///
     /// This is housekeeping, and a login waits for it: hence the limit. A store that by itself
     /// drops tokens once they have expired may do nothing here.

@@ -1,7 +1,7 @@
 //! Runs statements on a pool of connections, each within a time, and whatever happened to the
 //! connection before.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use portcullis_core::{Error, ErrorKind};
@@ -25,9 +25,19 @@ pub(crate) struct Database {
     pub(crate) pool: PgPool,
     /// For all of it: a connection, the statement and its answer.
     pub(crate) timeout: Duration,
+    /// Until when a new connection is taken to lead to a server that takes no changes.
+    read_only_until: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Database {
+    pub(crate) fn new(pool: PgPool, timeout: Duration) -> Self {
+        Self {
+            pool,
+            timeout,
+            read_only_until: Arc::default(),
+        }
+    }
+
     /// Refuses a pool of the application that does not behave as one of ours.
     pub(crate) async fn check(&self) -> Result<(), Error> {
         let settings = query(
@@ -75,17 +85,27 @@ impl Database {
             sql: query.sql(),
             effect,
         });
-        loop {
+        for _ in 0..=self.pool.options().get_max_connections() {
             // With none idle, the connection will be a new one, or one that was good just now.
             let last = self.pool.num_idle() == 0;
+            let read_only = if last || self.is_read_only() {
+                ReadOnly::Stays
+            } else {
+                ReadOnly::Left
+            };
             let connection = timeout_at(deadline, self.pool.acquire())
                 .await
                 .map_err(|_| sqlx::Error::PoolTimedOut)??;
             // In a task of its own: if the caller goes away, somebody still waits for the answer,
             // and takes the connection out of the pool if none comes.
-            let attempt = Arc::clone(&statement).attempt(connection, deadline);
+            let attempt = Arc::clone(&statement).attempt(connection, deadline, read_only);
             match tokio::spawn(attempt).await {
-                Ok(Attempt::Ended(answer)) => return answer,
+                Ok(Attempt::Ended(answer)) => {
+                    if answer.as_ref().is_err_and(is_read_only) {
+                        *self.read_only_until() = Some(Instant::now() + READ_ONLY_PAUSE);
+                    }
+                    return answer;
+                }
                 Ok(Attempt::NotBegun(error)) if last => return Err(error),
                 // After a restart of the server every connection in the pool may be a broken one,
                 // and after a fail-over one to a server that takes no changes.
@@ -93,7 +113,28 @@ impl Database {
                 Err(_) => return Err(sqlx::Error::WorkerCrashed),
             }
         }
+        Err(sqlx::Error::PoolTimedOut)
     }
+
+    fn is_read_only(&self) -> bool {
+        self.read_only_until()
+            .is_some_and(|until| Instant::now() < until)
+    }
+
+    fn read_only_until(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.read_only_until
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What becomes of a connection to a server that takes no changes.
+#[derive(Clone, Copy)]
+enum ReadOnly {
+    /// Another may lead elsewhere.
+    Left,
+    /// It is as good as any other, and good for look-ups.
+    Stays,
 }
 
 struct Statement {
@@ -124,10 +165,11 @@ impl Statement {
         self: Arc<Self>,
         mut connection: PoolConnection<Postgres>,
         deadline: Instant,
+        read_only: ReadOnly,
     ) -> Attempt {
         let attempt = match self.effect {
             Effect::Reads => timeout_at(deadline, self.read(&mut connection)).await,
-            Effect::Writes => timeout_at(deadline, self.write(&mut connection)).await,
+            Effect::Writes => timeout_at(deadline, self.write(&mut connection, read_only)).await,
         };
         match attempt {
             Ok(Attempt::Ended(answer)) => {
@@ -156,15 +198,15 @@ impl Statement {
         }
     }
 
-    async fn write(&self, connection: &mut PgConnection) -> Attempt {
+    async fn write(&self, connection: &mut PgConnection, read_only: ReadOnly) -> Attempt {
         // If the answer to a change is lost, nobody knows whether it was made. A connection that
         // was broken before must not be such a case, so it is tried first, at a round trip.
         if let Err(error) = connection.ping().await {
             return Attempt::NotBegun(error);
         }
-        match self.query().execute(connection).await {
-            Err(error) if is_read_only(&error) => Attempt::NotBegun(error),
-            done => Attempt::Ended(done.map(|done| Answer {
+        match (self.query().execute(connection).await, read_only) {
+            (Err(error), ReadOnly::Left) if is_read_only(&error) => Attempt::NotBegun(error),
+            (done, _) => Attempt::Ended(done.map(|done| Answer {
                 rows: Vec::new(),
                 changed: done.rows_affected(),
             })),
@@ -175,6 +217,10 @@ impl Statement {
         sqlx::query_with(self.sql.clone(), self.arguments.clone())
     }
 }
+
+/// For how long a server that takes no changes is not left for another: on a standby, each attempt
+/// to replace an obsolete hash would cost all connections.
+const READ_ONLY_PAUSE: Duration = Duration::from_secs(1);
 
 /// How long a connection may take to answer when it goes back to the pool.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);

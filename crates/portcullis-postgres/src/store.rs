@@ -33,10 +33,7 @@ impl PostgresStore {
     #[must_use]
     pub fn new(pool: PgPool) -> Self {
         Self {
-            database: Database {
-                pool,
-                timeout: DEFAULT_TIMEOUT,
-            },
+            database: Database::new(pool, DEFAULT_TIMEOUT),
             schema: Identifier::known(DEFAULT_SCHEMA),
         }
     }

@@ -65,10 +65,11 @@ impl TokenStore for PostgresStore {
 
     async fn delete_expired(&self, now: SystemTime, limit: u32) -> Result<u32, Error> {
         let tokens = self.own_table("tokens");
-        // What is locked is being deleted by somebody else.
+        // What is locked is being deleted by somebody else. The array is made once: a join with the
+        // selection might make that again, and delete more.
         let delete = query(format!(
-            "DELETE FROM {tokens} WHERE token_hash IN (SELECT token_hash FROM {tokens} \
-             WHERE exp <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED)"
+            "DELETE FROM {tokens} WHERE token_hash = ANY(ARRAY(SELECT token_hash FROM {tokens} \
+             WHERE exp <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED))"
         ))
         .bind(Timestamp(now))
         .bind(i64::from(limit));

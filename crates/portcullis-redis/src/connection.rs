@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use portcullis_core::Error;
@@ -27,6 +28,7 @@ impl Connection {
             connection: self,
             timeout,
             deadline: Instant::now() + timeout,
+            has_moved: AtomicBool::new(false),
         }
     }
 }
@@ -36,6 +38,8 @@ pub(crate) struct Call<'a> {
     connection: &'a Connection,
     timeout: Duration,
     deadline: Instant,
+    /// Whether another server than before has answered in the middle of the call.
+    has_moved: AtomicBool,
 }
 
 impl Call<'_> {
@@ -73,11 +77,19 @@ impl Call<'_> {
         Ok(reply.map_err(|error| from_driver(&error))? == Value::Int(1))
     }
 
+    /// Tells whether what the call did before may be missing where it went on.
+    pub(crate) fn has_moved(&self) -> bool {
+        self.has_moved.load(Ordering::Relaxed)
+    }
+
     async fn send(&self, command: &Cmd) -> RedisResult<Value> {
         match self.send_once(command).await {
             // Nothing was done, and the connection was given up: a new one may lead to whoever has
             // taken over.
-            Err(error) if is_misdirected(&error) => self.send_once(command).await,
+            Err(error) if is_misdirected(&error) => {
+                self.has_moved.store(true, Ordering::Relaxed);
+                self.send_once(command).await
+            }
             reply => reply,
         }
     }

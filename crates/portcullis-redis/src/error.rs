@@ -49,7 +49,7 @@ pub(crate) fn at_opening(error: &RedisError) -> Error {
             "the Redis server refuses the username or the password: check both in the URL"
         }
         Driver::Parse | Driver::RESP3NotSupported => {
-            "what answers is not Redis 6 or later: check host and port"
+            "what answers is not Redis 7 or later: check host and port"
         }
         _ if is_forbidden(error) => FORBIDDEN,
         _ if is_untrusted(error) => {

@@ -45,6 +45,10 @@ impl TokenStore for RedisStore {
         let call = self.call();
         call.run(&NOTE_TOKEN, &[&tokens], &[&key, &drop_at]).await?;
         let inserted = call.run(&INSERT_TOKEN, &[&key], &arguments).await?;
+        if call.has_moved() {
+            // Whoever has taken over in between may lack the note.
+            call.run(&NOTE_TOKEN, &[&tokens], &[&key, &drop_at]).await?;
+        }
         inserted
             .then_some(())
             .ok_or_else(|| Error::new(ErrorKind::AlreadyExists, "the hash of the token is taken"))

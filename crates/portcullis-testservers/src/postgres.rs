@@ -101,8 +101,8 @@ impl Server {
         Ok(())
     }
 
-    /// Starts the server again after [`stop`](Self::stop) or [`crash`](Self::crash), with the same data on the same port,
-    /// and waits until it answers.
+    /// Starts the server again after [`stop`](Self::stop) or [`crash`](Self::crash), with the same
+    /// data on the same port, and waits until it answers.
     ///
     /// # Errors
     /// With a sentence, if it does not start.

@@ -96,9 +96,15 @@ async fn disable(args: EndArgs) -> Result<(), Failure> {
 
 async fn delete(args: EndArgs) -> Result<(), Failure> {
     let known = Known::find(&args.name, &args.token_store).await?;
+    // So that it can be done again until all of it is done: who is gone is not found.
+    let disabled = known
+        .users
+        .set_status(known.id(), UserStatus::Disabled)
+        .await?;
+    known.done(disabled)?;
+    known.revoke_tokens("the user was only disabled").await?;
     let deleted = known.users.delete(known.id()).await?;
-    known.done(deleted)?;
-    known.revoke_tokens("the user was deleted").await
+    known.done(deleted)
 }
 
 /// A user, and where everything of theirs is.

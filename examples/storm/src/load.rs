@@ -52,7 +52,7 @@ pub(crate) enum Users {
 
 #[derive(Default)]
 pub(crate) struct Outcome {
-    /// From the first login sent to the last answer.
+    /// From the start to the last login that was hashed, and no less than was asked for.
     pub(crate) elapsed: Duration,
     /// Of the logins that were hashed, sorted.
     pub(crate) latencies: Vec<Duration>,
@@ -95,7 +95,8 @@ impl Load {
             }
         });
         let mut outcome = outcome.take();
-        outcome.elapsed = outcome.answered.iter().max().copied().unwrap_or_default();
+        let last = outcome.answered.iter().max().copied().unwrap_or_default();
+        outcome.elapsed = last.max(duration);
         outcome.latencies.sort_unstable();
         let (probes, failures) = probe.join().map_err(|_| io::Error::other("the probe"))?;
         outcome.probes = probes;

@@ -187,8 +187,24 @@ async fn connections_to_a_standby_are_left_once_new_ones_lead_to_the_primary() {
     site.fill_pool().await;
     let change = "ALTER ROLE app RESET default_transaction_read_only";
     run(&site.admin, change.to_owned()).await;
+    // So long every connection is taken to lead to the same server.
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(1)).await;
+    tokio::time::resume();
     assert!(site.enable().await.unwrap());
     site.is_up().await;
+}
+
+#[tokio::test]
+async fn a_standby_keeps_its_connections() {
+    let site = Site::new().await;
+    let change = "ALTER ROLE app SET default_transaction_read_only = on";
+    run(&site.admin, change.to_owned()).await;
+    site.cut_connections().await;
+    assert_eq!(site.enable().await.unwrap_err().kind(), Unavailable);
+    site.fill_pool().await;
+    assert_eq!(site.enable().await.unwrap_err().kind(), Unavailable);
+    assert_eq!(site.store.pool().size() as usize, POOL_SIZE);
 }
 
 #[tokio::test]

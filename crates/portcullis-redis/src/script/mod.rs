@@ -20,7 +20,7 @@ pub(crate) static DELETE_USER: LazyLock<Script> =
 pub(crate) static INSERT_TOKEN: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("insert_token.lua")));
 
-/// Lists the notes of a user's tokens. Alone in that it only reads, and answers with a list.
+/// Lists the notes of a user's tokens: the one script that answers with a list.
 pub(crate) static LIST_TOKENS: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("list_tokens.lua")));
 
@@ -36,8 +36,8 @@ pub(crate) static REPLACE_HASH: LazyLock<Script> =
 pub(crate) static REVOKE_TOKEN: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("revoke_token.lua")));
 
-/// A script and the digest by which a server remembers it. Each that changes something answers 1
-/// if it did, and 0 if there was nothing to do.
+/// A script and the digest by which a server remembers it. The others answer 1 if they did
+/// something, and 0 if there was nothing to do.
 pub(crate) struct Script {
     source: &'static str,
     digest: String,

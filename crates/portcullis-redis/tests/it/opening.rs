@@ -113,7 +113,7 @@ async fn what_is_not_redis_is_refused() {
             .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
             .unwrap();
     });
-    let sentence = "what answers is not Redis 6 or later: check host and port";
+    let sentence = "what answers is not Redis 7 or later: check host and port";
     is_refused(&url, sentence).await;
 }
 

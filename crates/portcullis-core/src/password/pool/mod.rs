@@ -130,12 +130,12 @@ impl HashPool {
         self.queue.metrics()
     }
 
-    /// The clock that hashing is measured by.
     /// Refuses now what `run` would refuse, before its caller has gone to any trouble.
     pub(crate) fn admit(&self) -> Result<(), Error> {
         self.queue.admit()
     }
 
+    /// The clock that hashing is measured by.
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
         self.queue.clock()
     }
