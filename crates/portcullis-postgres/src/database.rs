@@ -1,7 +1,7 @@
 //! Runs statements on a pool of connections, each within a time, and whatever happened to the
 //! connection before.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_core::{Error, ErrorKind};
@@ -25,19 +25,9 @@ pub(crate) struct Database {
     pub(crate) pool: PgPool,
     /// For all of it: a connection, the statement and its answer.
     pub(crate) timeout: Duration,
-    /// Until when a new connection is taken to lead to a server that takes no changes.
-    read_only_until: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Database {
-    pub(crate) fn new(pool: PgPool, timeout: Duration) -> Self {
-        Self {
-            pool,
-            timeout,
-            read_only_until: Arc::default(),
-        }
-    }
-
     /// Refuses a pool of the application that does not behave as one of ours.
     pub(crate) async fn check(&self) -> Result<(), Error> {
         let settings = query(
@@ -84,63 +74,35 @@ impl Database {
             arguments: arguments.unwrap_or_default(),
             sql: query.sql(),
             effect,
+            pool: self.pool.clone(),
         });
+        // After a restart of the server every connection in the pool may be a broken one.
         for _ in 0..=self.pool.options().get_max_connections() {
             // With none idle, the connection will be a new one, or one that was good just now.
             let last = self.pool.num_idle() == 0;
-            let read_only = if last || self.is_read_only() {
-                ReadOnly::Stays
-            } else {
-                ReadOnly::Left
-            };
             let connection = timeout_at(deadline, self.pool.acquire())
                 .await
                 .map_err(|_| sqlx::Error::PoolTimedOut)??;
             // In a task of its own: if the caller goes away, somebody still waits for the answer,
             // and takes the connection out of the pool if none comes.
-            let attempt = Arc::clone(&statement).attempt(connection, deadline, read_only);
+            let attempt = Arc::clone(&statement).attempt(connection, deadline);
             match tokio::spawn(attempt).await {
-                Ok(Attempt::Ended(answer)) => {
-                    if answer.as_ref().is_err_and(is_read_only) {
-                        *self.read_only_until() = Some(Instant::now() + READ_ONLY_PAUSE);
-                    }
-                    return answer;
-                }
+                Ok(Attempt::Ended(answer)) => return answer,
+                Ok(Attempt::EndedElsewhere(answer)) => return Ok(answer),
                 Ok(Attempt::NotBegun(error)) if last => return Err(error),
-                // After a restart of the server every connection in the pool may be a broken one,
-                // and after a fail-over one to a server that takes no changes.
                 Ok(Attempt::NotBegun(_)) => {}
                 Err(_) => return Err(sqlx::Error::WorkerCrashed),
             }
         }
         Err(sqlx::Error::PoolTimedOut)
     }
-
-    fn is_read_only(&self) -> bool {
-        self.read_only_until()
-            .is_some_and(|until| Instant::now() < until)
-    }
-
-    fn read_only_until(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.read_only_until
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What becomes of a connection to a server that takes no changes.
-#[derive(Clone, Copy)]
-enum ReadOnly {
-    /// Another may lead elsewhere.
-    Left,
-    /// It is as good as any other, and good for look-ups.
-    Stays,
 }
 
 struct Statement {
     sql: SqlStr,
     arguments: PgArguments,
     effect: Effect,
+    pool: PgPool,
 }
 
 enum Effect {
@@ -151,7 +113,9 @@ enum Effect {
 /// What came of a statement on a connection that may have been broken before.
 enum Attempt {
     Ended(Result<Answer, sqlx::Error>),
-    /// As good as not begun: it may be attempted on another connection, since this one is no good.
+    /// It ended on another connection, since this one leads to a server that takes no changes.
+    EndedElsewhere(Answer),
+    /// As good as not begun: it may be attempted on another connection, since this one is broken.
     NotBegun(sqlx::Error),
 }
 
@@ -165,11 +129,10 @@ impl Statement {
         self: Arc<Self>,
         mut connection: PoolConnection<Postgres>,
         deadline: Instant,
-        read_only: ReadOnly,
     ) -> Attempt {
         let attempt = match self.effect {
             Effect::Reads => timeout_at(deadline, self.read(&mut connection)).await,
-            Effect::Writes => timeout_at(deadline, self.write(&mut connection, read_only)).await,
+            Effect::Writes => timeout_at(deadline, self.write(&mut connection)).await,
         };
         match attempt {
             Ok(Attempt::Ended(answer)) => {
@@ -179,9 +142,9 @@ impl Statement {
                 Attempt::Ended(answer)
             }
             // Gone from the pool before another is asked for.
-            Ok(not_begun) => {
+            Ok(attempt) => {
                 drop(connection.detach());
-                not_begun
+                attempt
             }
             // In the pool it would be waited for, perhaps for ever.
             Err(_) => {
@@ -198,29 +161,43 @@ impl Statement {
         }
     }
 
-    async fn write(&self, connection: &mut PgConnection, read_only: ReadOnly) -> Attempt {
+    async fn write(&self, connection: &mut PgConnection) -> Attempt {
         // If the answer to a change is lost, nobody knows whether it was made. A connection that
         // was broken before must not be such a case, so it is tried first, at a round trip.
         if let Err(error) = connection.ping().await {
             return Attempt::NotBegun(error);
         }
-        match (self.query().execute(connection).await, read_only) {
-            (Err(error), ReadOnly::Left) if is_read_only(&error) => Attempt::NotBegun(error),
-            (done, _) => Attempt::Ended(done.map(|done| Answer {
-                rows: Vec::new(),
-                changed: done.rows_affected(),
-            })),
+        match self.execute(connection).await {
+            // Nothing was done. After a fail-over the address may lead to another server by now,
+            // which the pool would learn when its last connection ends; on a standby that takes
+            // part in logins it does not, and the connection is as good as any.
+            Err(error) if is_read_only(&error) => match self.execute_anew().await {
+                Ok(answer) => Attempt::EndedElsewhere(answer),
+                Err(_) => Attempt::Ended(Err(error)),
+            },
+            answer => Attempt::Ended(answer),
         }
+    }
+
+    async fn execute(&self, connection: &mut PgConnection) -> Result<Answer, sqlx::Error> {
+        let done = self.query().execute(connection).await?;
+        Ok(Answer {
+            rows: Vec::new(),
+            changed: done.rows_affected(),
+        })
+    }
+
+    /// Executes it on a connection that is made for this.
+    async fn execute_anew(&self) -> Result<Answer, sqlx::Error> {
+        let options = self.pool.connect_options();
+        self.execute(&mut PgConnection::connect_with(&options).await?)
+            .await
     }
 
     fn query(&self) -> Query {
         sqlx::query_with(self.sql.clone(), self.arguments.clone())
     }
 }
-
-/// For how long a server that takes no changes is not left for another: on a standby, each attempt
-/// to replace an obsolete hash would cost all connections.
-const READ_ONLY_PAUSE: Duration = Duration::from_secs(1);
 
 /// How long a connection may take to answer when it goes back to the pool.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);

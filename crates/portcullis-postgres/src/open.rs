@@ -24,7 +24,7 @@ pub(crate) async fn connect(url: &str) -> Result<(Database, Identifier), Error> 
         .await
         .map_err(at_start)?;
     let timeout = url.acquire_timeout + url.statement_timeout;
-    Ok((Database::new(pool, timeout), url.schema))
+    Ok((Database { pool, timeout }, url.schema))
 }
 
 struct DatabaseUrl {

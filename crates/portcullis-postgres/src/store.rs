@@ -33,7 +33,10 @@ impl PostgresStore {
     #[must_use]
     pub fn new(pool: PgPool) -> Self {
         Self {
-            database: Database::new(pool, DEFAULT_TIMEOUT),
+            database: Database {
+                pool,
+                timeout: DEFAULT_TIMEOUT,
+            },
             schema: Identifier::known(DEFAULT_SCHEMA),
         }
     }

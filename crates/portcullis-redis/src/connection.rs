@@ -43,10 +43,10 @@ pub(crate) struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// Executes a command that reads, and takes the reply for a `T`.
+    /// Executes a command that may be executed twice, and takes the reply for a `T`.
     pub(crate) async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Error> {
         let reply = match self.send(command).await {
-            // The connection may have been dead for long, and reading twice does no harm.
+            // The connection may have been dead for long, and twice does no harm.
             Err(error) if error.is_connection_dropped() => self.send(command).await,
             reply => reply,
         };

@@ -36,8 +36,8 @@ pub(crate) static REPLACE_HASH: LazyLock<Script> =
 pub(crate) static REVOKE_TOKEN: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("revoke_token.lua")));
 
-/// A script and the digest by which a server remembers it. The others answer 1 if they did
-/// something, and 0 if there was nothing to do.
+/// A script and the digest by which a server remembers it. All but [`LIST_TOKENS`] answer 1
+/// if they did something, and 0 if there was nothing to do.
 pub(crate) struct Script {
     source: &'static str,
     digest: String,

@@ -139,6 +139,48 @@ async fn no_token_is_left_when_another_server_takes_over_between_two_pages() {
 }
 
 #[tokio::test]
+async fn who_was_taken_over_from_does_not_say_that_there_are_no_tokens() {
+    let (old, new) = (Server::start().unwrap(), Server::start().unwrap());
+    let target = Arc::new(AtomicU16::new(old.port()));
+    let store = open(&forward(Arc::clone(&target), |_| true).await).await;
+    // The connection is made.
+    assert_eq!(store.revoke_all(&claims().sub).await.unwrap(), 0);
+    demote(&old);
+    target.store(new.port(), Ordering::Relaxed);
+    let other = open(&new.url()).await;
+    other
+        .insert(&TokenHash::of("token"), &claims())
+        .await
+        .unwrap();
+    assert_eq!(store.revoke_all(&claims().sub).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_token_that_another_server_takes_in_is_noted_there_too() {
+    let (old, new) = (Server::start().unwrap(), Server::start().unwrap());
+    let target = Arc::new(AtomicU16::new(old.port()));
+    let leads_to = Arc::clone(&target);
+    let new_port = new.port();
+    let url = forward(target, move |sent| {
+        let has = |name: &[u8]| sent.windows(name.len()).any(|bytes| bytes == name);
+        // It was noted, and is about to be inserted.
+        let is_insert = has(b"portcullis:token:") && !has(b"portcullis:tokens_of:");
+        if is_insert && leads_to.swap(new_port, Ordering::Relaxed) != new_port {
+            demote(&old);
+        }
+        true
+    })
+    .await;
+    let store = open(&url).await;
+    store
+        .insert(&TokenHash::of("token"), &claims())
+        .await
+        .unwrap();
+    let other = open(&new.url()).await;
+    assert_eq!(other.revoke_all(&claims().sub).await.unwrap(), 1);
+}
+
+#[tokio::test]
 async fn scripts_that_a_server_has_forgotten_are_sent_again() {
     let server = Server::start().unwrap();
     let logins = Logins::with_alice(open(&server.url()).await).await;
@@ -186,6 +228,13 @@ async fn no_more_rights_are_needed_than_the_documented() {
         assert!(logins.change().await.unwrap());
         logins.are_answered().await;
     }
+}
+
+/// Makes a server take no changes, as when another has taken over.
+fn demote(server: &Server) {
+    // Nobody listens on that port.
+    let replicate = ["REPLICAOF", "127.0.0.1", "1"];
+    assert_eq!(server.command(replicate).unwrap(), "OK");
 }
 
 /// Gives one user more tokens than are revoked at a time, all of which expire at once.
