@@ -1,5 +1,5 @@
-//! Arbitrary bodies of arbitrary content types. What one input begins with says how much is arbitrary:
-//! left to itself a fuzzer never writes a content type that is parsed.
+//! Arbitrary bodies of arbitrary content types. The first byte says how much is arbitrary: left to
+//! itself a fuzzer never writes a content type that is parsed.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

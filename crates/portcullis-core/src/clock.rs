@@ -17,13 +17,13 @@ pub trait Clock: Debug + Send + Sync + 'static {
     /// [`now`](Self::now): for measuring how long something took.
     fn monotonic(&self) -> Duration;
 
-    /// Processor time of the calling thread since a fixed but arbitrary moment: it stands still while
-    /// another thread has the processor. Where the platform does not tell, as
+    /// Processor time of the calling thread since a fixed but arbitrary moment: it stands still
+    /// while another thread has the processor. Where the platform does not tell, as
     /// [`monotonic`](Self::monotonic).
     fn thread_time(&self) -> Duration;
 
-    /// Keeps the calling thread busy until [`thread_time`](Self::thread_time) has reached `until`, as
-    /// exactly as it can. Called on hashing threads, for the time by which an old hash is cheaper
+    /// Keeps the calling thread busy until [`thread_time`](Self::thread_time) has reached `until`,
+    /// as exactly as it can. Called on hashing threads, for the time by which an old hash is cheaper
     /// to check than a current one.
     fn busy_wait(&self, until: Duration);
 }

@@ -6,13 +6,10 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
-use portcullis_core::{
-    Credential, CredentialStore, Error, ErrorKind, PasswordHash, TokenHash, TokenStore, UserId,
-    Username,
-};
-use tokio::runtime::{Builder, Runtime};
+use portcullis_core::{CredentialStore, Error, ErrorKind, PasswordHash, TokenHash, TokenStore};
+use tokio::runtime::Builder;
 
-use crate::property::at;
+use crate::credential_store::user;
 use crate::suite::{Outcome, Violation};
 use crate::token_store::claims;
 
@@ -20,8 +17,8 @@ use crate::token_store::claims;
 /// the same, one wins.
 ///
 /// `test` is the full name of the calling test, as `cargo test -- --list` prints it: the test
-/// binary is started again for it alone, and there this function, called again, is a rival. `url`
-/// names a new, empty store, which `open` opens in every process.
+/// binary, which has the standard harness, is started again for it alone, and there this function,
+/// called again, is a rival. `url` names a new, empty store, which `open` opens in every process.
 ///
 /// ```no_run
 /// use std::sync::Arc;
@@ -50,17 +47,19 @@ pub fn race_of_processes_over_users<S: CredentialStore>(
         url,
         open,
         &async |store, round| {
-            store.create(&user(&format!("rehashed {round}"))).await?;
+            let rehashed = user(&format!("rehashed {round}"));
+            store
+                .create(&rehashed.with_password_hash(old_hash()))
+                .await?;
             store.create(&user(&format!("deleted {round}"))).await
         },
         &async |store, contest, round| {
-            let id = |what| UserId::new(format!("{what} {round}"));
+            let id = |what| user(&format!("{what} {round}")).user_id;
             match contest {
                 "create" => won(store.create(&user(&format!("created {round}"))).await),
                 "replace_hash" => {
                     let new = PasswordHash::new(format!("$of${}", std::process::id()));
-                    let old = PasswordHash::new(OLD_HASH);
-                    store.replace_hash(&id("rehashed"), &old, &new).await
+                    store.replace_hash(&id("rehashed"), &old_hash(), &new).await
                 }
                 _ => store.delete(&id("deleted")).await,
             }
@@ -109,7 +108,10 @@ fn race<S: ?Sized>(
     contend: &impl AsyncFn(&S, &str, usize) -> Result<bool, Error>,
     contests: &[&str],
 ) -> Outcome {
-    let runtime = runtime()?;
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
     if let Ok(url) = env::var(RIVAL_VARIABLE) {
         return runtime.block_on(async {
             let store = open(&url).await;
@@ -234,21 +236,9 @@ fn won(created: Result<(), Error>) -> Result<bool, Error> {
     }
 }
 
-fn user(name: &str) -> Credential {
-    let mut user = Credential::new(UserId::new(name), Username::new(name))
-        .with_password_hash(PasswordHash::new(OLD_HASH));
-    user.tokens_valid_from = at(1, 0);
-    user
+fn old_hash() -> PasswordHash {
+    PasswordHash::new("$old$")
 }
-
-fn runtime() -> Result<Runtime, Violation> {
-    Ok(Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()?)
-}
-
-const OLD_HASH: &str = "$old$";
 
 /// Tells a process that it is a rival, and over which store.
 const RIVAL_VARIABLE: &str = "PORTCULLIS_TESTKIT_RIVAL";

@@ -2,7 +2,9 @@
 //!
 //! Tests that only use a server share the one that `with-servers` started for the whole run; those
 //! that stop, pause or break it start one of their own. A server that cannot be had fails the
-//! test: nothing is skipped.
+//! test: nothing is skipped. And [`log`] keeps what a test logs, to look for secrets in it.
+
+pub mod log;
 
 pub mod postgres;
 

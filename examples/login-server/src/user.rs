@@ -86,23 +86,13 @@ async fn enable(args: NameArgs) -> Result<(), Failure> {
 
 async fn disable(args: EndArgs) -> Result<(), Failure> {
     let known = Known::find(&args.name, &args.token_store).await?;
-    let disabled = known
-        .users
-        .set_status(known.id(), UserStatus::Disabled)
-        .await?;
-    known.done(disabled)?;
-    known.revoke_tokens("the user was disabled").await
+    known.disable().await
 }
 
 async fn delete(args: EndArgs) -> Result<(), Failure> {
     let known = Known::find(&args.name, &args.token_store).await?;
-    // So that it can be done again until all of it is done: who is gone is not found.
-    let disabled = known
-        .users
-        .set_status(known.id(), UserStatus::Disabled)
-        .await?;
-    known.done(disabled)?;
-    known.revoke_tokens("the user was only disabled").await?;
+    // First, so that it can be done again until all of it is done: who is gone is not found.
+    known.disable().await?;
     let deleted = known.users.delete(known.id()).await?;
     known.done(deleted)
 }
@@ -131,6 +121,15 @@ impl Known {
 
     fn done(&self, found: bool) -> Result<(), Failure> {
         done(found, self.user.username.as_str())
+    }
+
+    async fn disable(&self) -> Result<(), Failure> {
+        let disabled = self
+            .users
+            .set_status(self.id(), UserStatus::Disabled)
+            .await?;
+        self.done(disabled)?;
+        self.revoke_tokens("the user was disabled").await
     }
 
     /// login-server looks at the user too when it sees a token; others need not.

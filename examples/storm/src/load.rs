@@ -34,8 +34,6 @@ const LOGINS: [(&str, u16); 3] = [
 /// How long an answer may be outstanding when the run is over.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-const RETRY_AFTER: Duration = Duration::from_secs(1);
-
 pub(crate) struct Load {
     pub(crate) address: SocketAddr,
     pub(crate) connections: usize,
@@ -141,7 +139,7 @@ async fn connection(
         );
         let sent = Instant::now();
         stream.write_all(request.as_bytes()).await?;
-        let status = timeout(PATIENCE, answer(&mut stream, &mut buffer)).await??;
+        let (status, retry_after) = timeout(PATIENCE, answer(&mut stream, &mut buffer)).await??;
         let deserved = match run.users {
             Users::Ada => *deserved,
             Users::Nobody => 401,
@@ -152,8 +150,8 @@ async fn connection(
             outcome.answered.push(run.started.elapsed());
         } else if status == 503 {
             outcome.borrow_mut().refused += 1;
-            // As Retry-After asks of every client, and not all again at once.
-            tokio::time::sleep(RETRY_AFTER + spread(n, run.connections)).await;
+            // As a client should, and not all again at once.
+            tokio::time::sleep(retry_after + spread(n, run.connections)).await;
         } else {
             outcome.borrow_mut().wrong += 1;
         }
@@ -161,8 +159,8 @@ async fn connection(
     Ok(())
 }
 
-/// Reads one answer and returns its status.
-async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<u16> {
+/// Reads one answer and returns its status, and when to come again if it says so.
+async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<(u16, Duration)> {
     buffer.clear();
     loop {
         if stream.read_buf(buffer).await? == 0 {
@@ -172,14 +170,17 @@ async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<u16>
             continue;
         };
         let head = String::from_utf8_lossy(&buffer[..end]).to_ascii_lowercase();
-        let length: usize = head
-            .lines()
-            .find_map(|line| line.strip_prefix("content-length:"))
-            .and_then(|length| length.trim().parse().ok())
-            .ok_or(io::ErrorKind::InvalidData)?;
-        if buffer.len() >= end + 4 + length {
+        let number = |header| {
+            let mut lines = head.lines();
+            let value = lines.find_map(|line| line.strip_prefix(header));
+            value.and_then(|value| value.trim().parse::<u32>().ok())
+        };
+        let length = number("content-length:").ok_or(io::ErrorKind::InvalidData)?;
+        if buffer.len() >= end + 4 + length as usize {
             let status = head.get(9..12).and_then(|status| status.parse().ok());
-            return status.ok_or_else(|| io::ErrorKind::InvalidData.into());
+            let status = status.ok_or(io::ErrorKind::InvalidData)?;
+            let seconds = number("retry-after:").unwrap_or(0);
+            return Ok((status, Duration::from_secs(seconds.into())));
         }
     }
 }

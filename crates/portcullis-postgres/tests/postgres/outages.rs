@@ -3,8 +3,7 @@
 //! During an outage nobody is told that a password is right or wrong, nothing secret is shown, and
 //! the first call after it succeeds.
 
-use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use portcullis_core::ErrorKind::{InvalidConfig, Unavailable};
@@ -15,12 +14,11 @@ use portcullis_core::{
 };
 use portcullis_postgres::{PgPool, PostgresStore};
 use portcullis_testkit::FakeHasher;
+use portcullis_testservers::log;
 use portcullis_testservers::postgres::Server;
 use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 use tokio::time::Instant;
-use tracing::subscriber::DefaultGuard;
-use tracing_subscriber::fmt::MakeWriter;
 
 use crate::schema::run;
 
@@ -179,31 +177,21 @@ async fn a_read_only_server_logs_in_and_changes_nothing() {
 #[tokio::test]
 async fn connections_to_a_standby_are_left_once_new_ones_lead_to_the_primary() {
     let site = Site::new().await;
-    let change = "ALTER ROLE app SET default_transaction_read_only = on";
-    run(&site.admin, change.to_owned()).await;
-    site.cut_connections().await;
-    // This also leaves none of those in the pool.
-    assert_eq!(site.enable().await.unwrap_err().kind(), Unavailable);
-    site.fill_pool().await;
+    site.connect_to_a_standby().await;
     let change = "ALTER ROLE app RESET default_transaction_read_only";
     run(&site.admin, change.to_owned()).await;
-    // So long every connection is taken to lead to the same server.
-    tokio::time::pause();
-    tokio::time::advance(Duration::from_secs(1)).await;
-    tokio::time::resume();
-    assert!(site.enable().await.unwrap());
+    for _ in 0..POOL_SIZE {
+        assert!(site.enable().await.unwrap());
+    }
     site.is_up().await;
 }
 
 #[tokio::test]
 async fn a_standby_keeps_its_connections() {
     let site = Site::new().await;
-    let change = "ALTER ROLE app SET default_transaction_read_only = on";
-    run(&site.admin, change.to_owned()).await;
-    site.cut_connections().await;
+    site.connect_to_a_standby().await;
     assert_eq!(site.enable().await.unwrap_err().kind(), Unavailable);
-    site.fill_pool().await;
-    assert_eq!(site.enable().await.unwrap_err().kind(), Unavailable);
+    assert_eq!(site.log_in(RIGHT).await.status(), 200);
     assert_eq!(site.store.pool().size() as usize, POOL_SIZE);
 }
 
@@ -270,8 +258,6 @@ struct Site {
     store: PostgresStore,
     hasher: Arc<FakeHasher>,
     endpoint: TokenEndpoint,
-    log: Log,
-    _logging: DefaultGuard,
 }
 
 impl Site {
@@ -280,13 +266,7 @@ impl Site {
     }
 
     async fn with_timeout(timeout: Duration) -> Self {
-        let log = Log::default();
-        let logging = tracing::subscriber::set_default(
-            tracing_subscriber::fmt()
-                .with_max_level(tracing::Level::TRACE)
-                .with_writer(log.clone())
-                .finish(),
-        );
+        log::keep();
         let server = Server::start().unwrap();
         let admin: PgConnectOptions = server.url().parse().unwrap();
         // Its statements hold the password.
@@ -319,8 +299,6 @@ impl Site {
             store,
             hasher,
             endpoint: TokenEndpoint::new(authenticator, Arc::new(Issuer)),
-            log,
-            _logging: logging,
         }
     }
 
@@ -397,8 +375,13 @@ impl Site {
         assert!(waited <= time + Duration::from_millis(2), "{waited:?}");
     }
 
-    /// Has the pool make all connections it may, while there is no broken one in it.
-    async fn fill_pool(&self) {
+    /// Has the pool make all connections it may, all of them read-only, as a standby's are.
+    async fn connect_to_a_standby(&self) {
+        let change = "ALTER ROLE app SET default_transaction_read_only = on";
+        run(&self.admin, change.to_owned()).await;
+        self.cut_connections().await;
+        // This leaves no broken one in the pool.
+        assert_eq!(self.enable().await.unwrap_err().kind(), Unavailable);
         let pool = self.store.pool();
         let mut taken = Vec::new();
         for _ in 0..POOL_SIZE {
@@ -413,7 +396,9 @@ impl Site {
     /// Neither an error nor the log tells a password, a hash or the URL.
     #[track_caller]
     fn shows_nothing(&self, error: &Error) {
-        let shown = format!("{error} {error:?} {}", self.log.text());
+        let log = log::text();
+        assert!(!log.is_empty());
+        let shown = format!("{error} {error:?} {log}");
         for secret in [SECRET, RIGHT, WRONG, "$fake$"] {
             assert!(!shown.contains(secret), "{secret} is in {shown}");
         }
@@ -462,38 +447,6 @@ impl TokenIssuer for Issuer {
     async fn issue(&self, _: TokenRequest<'_>) -> Result<TokenResponse, Error> {
         let token = Secret::from("token".to_owned());
         Ok(TokenResponse::new(token, Duration::from_secs(900)))
-    }
-}
-
-/// Remembers what is logged by the thread of the test, and so by its runtime.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn text(&self) -> String {
-        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        assert!(!bytes.is_empty());
-        String::from_utf8_lossy(&bytes).into_owned()
-    }
-}
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        log.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for Log {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
     }
 }
 

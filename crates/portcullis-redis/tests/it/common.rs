@@ -11,9 +11,8 @@ use portcullis_core::{
 };
 use portcullis_redis::RedisStore;
 use portcullis_testkit::{FakeHasher, Subject};
+use portcullis_testservers::log;
 use tokio::time;
-
-use crate::log;
 
 /// A new store in the place that `url` names, through two handles with a connection each: Redis
 /// tells them from two processes by nothing.

@@ -7,6 +7,5 @@ mod common;
 mod conformance;
 mod forward;
 mod keys;
-mod log;
 mod opening;
 mod outages;

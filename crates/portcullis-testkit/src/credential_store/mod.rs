@@ -129,7 +129,7 @@ fn alice() -> Credential {
 }
 
 /// Any other user has nothing but a name and an id.
-fn user(name: &str) -> Credential {
+pub(crate) fn user(name: &str) -> Credential {
     Credential::new(UserId::new(format!("id of {name}")), Username::new(name))
 }
 

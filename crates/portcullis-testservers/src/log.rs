@@ -8,12 +8,13 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// Keeps what is logged from now on.
-pub(crate) fn keep() {
+pub fn keep() {
     LOG.with(|_| {});
 }
 
 /// What was logged since [`keep`].
-pub(crate) fn text() -> String {
+#[must_use]
+pub fn text() -> String {
     LOG.with(|(log, _)| {
         let bytes = log.0.lock().unwrap_or_else(PoisonError::into_inner);
         String::from_utf8_lossy(&bytes).into_owned()
