@@ -125,8 +125,7 @@ async fn connection(
 ) -> io::Result<()> {
     // People do not all come in the same instant, and a herd of newcomers is a test of another kind.
     tokio::time::sleep(spread(n, run.connections)).await;
-    let mut stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
+    let mut stream = connect(address).await?;
     let mut buffer = Vec::new();
     for (form, deserved) in LOGINS.iter().cycle().skip(n) {
         if Instant::now() >= run.until {
@@ -150,13 +149,21 @@ async fn connection(
             outcome.answered.push(run.started.elapsed());
         } else if status == 503 {
             outcome.borrow_mut().refused += 1;
-            // As a client should, and not all again at once.
+            // As a client should, and not all again at once. Servers keep no idle connection so long.
+            drop(stream);
             tokio::time::sleep(retry_after + spread(n, run.connections)).await;
+            stream = connect(address).await?;
         } else {
             outcome.borrow_mut().wrong += 1;
         }
     }
     Ok(())
+}
+
+async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 /// Reads one answer and returns its status, and when to come again if it says so.
