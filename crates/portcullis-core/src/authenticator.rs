@@ -210,18 +210,18 @@ struct Check {
 }
 
 impl Check {
-    fn run(self, hasher: &dyn PasswordHasher, arena: &mut Arena) -> Result<Checked, Error> {
+    fn run(mut self, hasher: &dyn PasswordHasher, arena: &mut Arena) -> Result<Checked, Error> {
         let started = self.clock.thread_time();
         let password = self.password.expose().as_bytes();
+        let mut corrupt = None;
         let verdict = match hasher.verify(password, &self.hash, arena) {
             Ok(verdict) => verdict,
-            // One user's hash is broken, and the answer must not tell whose.
+            // One user's hash is broken, and the answer must not tell whose: it is as if there were
+            // none, in all that follows too.
             Err(error) if error.kind() == ErrorKind::Corrupt => {
-                hasher.verify(password, &self.decoy, arena)?;
-                return Ok(Checked {
-                    outcome: Outcome::Corrupt(error),
-                    excess: None,
-                });
+                corrupt = Some(error);
+                self.hash = self.decoy;
+                hasher.verify(password, &self.hash, arena)?
             }
             Err(error) => return Err(error),
         };
@@ -235,7 +235,9 @@ impl Check {
         } else {
             self.target.record(duration);
         }
-        let outcome = if verdict == Verdict::Mismatch || !self.acceptable {
+        let outcome = if let Some(error) = corrupt {
+            Outcome::Corrupt(error)
+        } else if verdict == Verdict::Mismatch || !self.acceptable {
             Outcome::Refused
         } else {
             let rehash = if obsolete {
