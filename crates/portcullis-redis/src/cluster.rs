@@ -12,7 +12,7 @@ use redis::{Cmd, ErrorKind, ProtocolVersion, RedisError, RedisResult, ServerErro
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::connection::by;
+use crate::connection::{Departure, by};
 use crate::error::is_misdirected;
 
 /// A cluster, by the driver's connections to its nodes. The driver makes them anew when they are
@@ -20,6 +20,7 @@ use crate::error::is_misdirected;
 pub(crate) struct Cluster {
     client: ClusterClient,
     link: Mutex<Option<ClusterLink>>,
+    departure: Departure,
 }
 
 struct ClusterLink {
@@ -40,6 +41,7 @@ impl Cluster {
         Ok(Self {
             client: builder.build()?,
             link: Mutex::new(None),
+            departure: Departure::default(),
         })
     }
 
@@ -51,13 +53,12 @@ impl Cluster {
     ) -> RedisResult<Value> {
         let (mut connection, lost) = self.link(timeout);
         let reply = by(deadline, follow(&mut connection, command)).await;
-        if reply
-            .as_ref()
-            .is_err_and(|error| error.is_timeout() || is_misdirected(error))
-        {
-            // Perhaps another node has taken over from one that is silent or cut off, which the
-            // driver does not ask about. The next call does.
-            lost.store(true, Ordering::Relaxed);
+        // Perhaps another node has taken over from one that is silent or cut off, which the driver
+        // does not ask about. The next call does.
+        match &reply {
+            Err(error) if error.is_timeout() => lost.store(true, Ordering::Relaxed),
+            Err(error) if is_misdirected(error) => self.departure.from(&lost),
+            _ => {}
         }
         reply
     }

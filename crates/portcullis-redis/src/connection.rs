@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use portcullis_core::Error;
@@ -84,8 +85,8 @@ impl Call<'_> {
 
     async fn send(&self, command: &Cmd) -> RedisResult<Value> {
         match self.send_once(command).await {
-            // Nothing was done, and the connection was given up: a new one may lead to whoever has
-            // taken over.
+            // Nothing was done, and the connection was given up, if not too often: a new one may
+            // lead to whoever has taken over.
             Err(error) if is_misdirected(&error) => {
                 self.has_moved.store(true, Ordering::Relaxed);
                 self.send_once(command).await
@@ -103,6 +104,27 @@ impl Call<'_> {
         }
     }
 }
+
+/// When a connection was last given up since the server refuses what it is asked.
+///
+/// A server may go on refusing, with nobody to take over. Without a pause each call would connect
+/// anew, to all nodes of a cluster.
+#[derive(Default)]
+pub(crate) struct Departure(Mutex<Option<Instant>>);
+
+impl Departure {
+    /// Marks a connection as `lost`, unless another was less than [`PAUSE`] ago.
+    pub(crate) fn from(&self, lost: &AtomicBool) {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Calls that shared the connection are all refused on it: that counts once.
+        if !lost.load(Ordering::Relaxed) && last.is_none_or(|last| last.elapsed() >= PAUSE) {
+            *last = Some(Instant::now());
+            lost.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Gives `work` until `deadline`.
 pub(crate) async fn by<T>(

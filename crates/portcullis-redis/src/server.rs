@@ -19,13 +19,14 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::connection::by;
+use crate::connection::{Departure, by};
 use crate::error::is_misdirected;
 
 /// One server, by one connection that all calls share.
 pub(crate) struct Server {
     client: Client,
     link: Mutex<Option<Link>>,
+    departure: Departure,
 }
 
 #[derive(Clone)]
@@ -47,19 +48,19 @@ impl Server {
         Ok(Self {
             client: Client::open(address.set_redis_settings(settings))?,
             link: Mutex::new(None),
+            departure: Departure::default(),
         })
     }
 
     pub(crate) async fn send(&self, command: &Cmd, deadline: Instant) -> RedisResult<Value> {
         let mut link = by(deadline, self.link()).await?;
         let reply = by(deadline, command.query_async(&mut link.connection)).await;
-        if reply
-            .as_ref()
-            .is_err_and(|error| error.is_io_error() || is_misdirected(error))
-        {
+        match &reply {
             // After a time-out too: perhaps the other end is gone without a word. Calls that wait
             // on this connection go on waiting; the next one makes another.
-            link.lost.store(true, Ordering::Relaxed);
+            Err(error) if error.is_io_error() => link.lost.store(true, Ordering::Relaxed),
+            Err(error) if is_misdirected(error) => self.departure.from(&link.lost),
+            _ => {}
         }
         reply
     }

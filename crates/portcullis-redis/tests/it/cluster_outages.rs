@@ -9,7 +9,7 @@ use portcullis_testservers::redis::{Cluster, Server};
 use tokio::runtime::Runtime;
 use tokio::task::yield_now;
 
-use crate::common::{Logins, alice, is_unavailable, open, until, with_password};
+use crate::common::{Logins, alice, is_unavailable, open, patience_ends, until, with_password};
 
 #[tokio::test]
 async fn a_node_that_goes_down_is_unavailable_until_it_is_back() {
@@ -118,6 +118,7 @@ async fn a_replica_that_takes_over_from_a_node_that_is_cut_off_ends_the_outage()
             *other == replica || there.ends_with(&address)
         })
     });
+    patience_ends().await;
     logins.are_answered().await;
     assert!(logins.change().await.unwrap());
 }

@@ -145,6 +145,13 @@ async fn takes<T>(timeout: Duration, call: impl Future<Output = T>) -> T {
     answer
 }
 
+/// Lets pass, in virtual time, what a store stays with a server that refuses to serve it.
+pub(crate) async fn patience_ends() {
+    time::pause();
+    time::advance(Duration::from_secs(1)).await;
+    time::resume();
+}
+
 /// It is, and neither it nor the log says anything of what is stored or of the URL.
 #[track_caller]
 pub(crate) fn is_unavailable(error: &Error) {

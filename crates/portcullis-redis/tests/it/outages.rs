@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use portcullis_core::{CredentialStore, TokenStore};
 use portcullis_redis::RedisStore;
@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::task::yield_now;
 
-use crate::common::{Logins, alice, is_unavailable, open, until, with_password};
+use crate::common::{Logins, alice, is_unavailable, open, patience_ends, until, with_password};
 use crate::forward::forward;
 
 #[tokio::test]
@@ -131,9 +131,32 @@ async fn who_takes_over_is_found_though_the_old_server_keeps_its_connections() {
         is_unavailable(&logins.change().await.unwrap_err());
 
         target.store(new.port(), Ordering::Relaxed);
+        patience_ends().await;
         assert!(logins.change().await.unwrap());
         logins.are_answered().await;
     }
+}
+
+#[tokio::test]
+async fn a_server_that_goes_on_refusing_is_not_connected_to_for_each_call() {
+    let server = Server::start().unwrap();
+    let target = Arc::new(AtomicU16::new(server.port()));
+    let logins = Logins::with_alice(open(&forward(target, |_| true).await).await).await;
+    command(&server, ["REPLICAOF", "127.0.0.1", "1"]);
+    let begin = Instant::now();
+    let connections = || {
+        let info = command(&server, ["INFO", "stats"]);
+        let mut lines = info.lines();
+        let total = lines.find_map(|line| line.strip_prefix("total_connections_received:"));
+        total.unwrap().trim().parse::<u64>().unwrap()
+    };
+    let before = connections();
+    for _ in 0..50 {
+        is_unavailable(&logins.change().await.unwrap_err());
+    }
+    // One is `connections` itself; the first is at once.
+    let most = begin.elapsed().as_secs() + 2;
+    assert!(connections() - before <= most);
 }
 
 #[tokio::test]
