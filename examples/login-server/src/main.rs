@@ -3,7 +3,10 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{fmt, registry};
 
 use crate::args::{Args, Command};
 use crate::failure::Failure;
@@ -20,13 +23,13 @@ mod user;
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let Ok(filter) = EnvFilter::try_new(&args.log) else {
+    let Ok(filter) = args.log.parse::<Targets>() else {
         return Failure::config("--log takes a level, or module=level and more after commas")
             .report();
     };
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+    registry()
+        .with(fmt::layer().with_writer(std::io::stderr))
+        .with(filter)
         .init();
     let result = actix_web::rt::System::new().block_on(async {
         match args.command {

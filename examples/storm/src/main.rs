@@ -78,9 +78,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     );
     for &connections in &args.connections {
         for &kind in &args.servers {
-            // Before each run: what else the machine does changes.
             let hasher = kind.hasher()?;
-            let bound = bound::hashes_per_second(cores, Duration::from_secs(2), &hasher);
+            let bound = || bound::hashes_per_second(cores, Duration::from_secs(2), &hasher);
+            // Before and after each run: what else the machine does changes.
+            let bound_before = bound();
             let server = Server::start(kind, args.python.as_deref())?;
             let load = Load {
                 address: server.address,
@@ -89,6 +90,9 @@ fn main() -> Result<(), Box<dyn Error>> {
                 users: kind.users(),
             };
             let outcome = load.run()?;
+            let peak_rss_kib = server.peak_rss_kib()?;
+            drop(server);
+            let bound = bound_before.midpoint(bound());
             let hashed = outcome.latencies.len() as f64 / outcome.elapsed.as_secs_f64();
             println!(
                 "{:<20} {:>6} {:>9.1} {:>9.3} {:>9} {:>9} {:>12} {:>14} {:>9} {:>8} {:>6}",
@@ -100,7 +104,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 millis(quantile(&outcome.latencies, 0.99)),
                 millis(quantile(&outcome.probes, 0.99)),
                 millis(quantile(&outcome.probes, 1.0)),
-                format!("{:.1} MiB", server.peak_rss_kib()? as f64 / 1024.0),
+                format!("{:.1} MiB", peak_rss_kib as f64 / 1024.0),
                 outcome.refused,
                 outcome.wrong
             );
