@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::time::{ClockId, clock_gettime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::runtime::Builder;
@@ -52,6 +53,8 @@ pub(crate) enum Users {
 pub(crate) struct Outcome {
     /// From the start to the last login that was hashed, and no less than was asked for.
     pub(crate) elapsed: Duration,
+    /// What the clients and the probe took of the processors.
+    pub(crate) own_time: Duration,
     /// Of the logins that were hashed, sorted.
     pub(crate) latencies: Vec<Duration>,
     /// Of the probe, sorted.
@@ -67,6 +70,7 @@ impl Load {
         let (address, duration, connections) = (self.address, self.duration, self.connections);
         let probe = thread::spawn(move || probe::run(address, duration));
         let outcome = Rc::new(RefCell::new(Outcome::default()));
+        let own_time_before = own_time()?;
         let started = Instant::now();
         let runtime = Builder::new_current_thread().enable_all().build()?;
         LocalSet::new().block_on(&runtime, async {
@@ -100,8 +104,14 @@ impl Load {
         outcome.probes = probes;
         outcome.wrong += failures;
         outcome.probes.sort_unstable();
+        outcome.own_time = own_time()?.saturating_sub(own_time_before);
         Ok(outcome)
     }
+}
+
+/// The processor time of this process so far.
+fn own_time() -> io::Result<Duration> {
+    Ok(clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID)?.into())
 }
 
 #[derive(Clone, Copy)]

@@ -63,11 +63,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         args.seconds
     );
     println!(
-        "{:<20} {:>6} {:>9} {:>9} {:>9} {:>9} {:>12} {:>14} {:>9} {:>8} {:>6}",
+        "{:<20} {:>6} {:>9} {:>9} {:>9} {:>9} {:>9} {:>12} {:>14} {:>9} {:>8} {:>6}",
         "server",
         "conns",
         "logins/s",
         "of bound",
+        "clients",
         "p50",
         "p99",
         "healthz p99",
@@ -92,14 +93,17 @@ fn main() -> Result<(), Box<dyn Error>> {
             let outcome = load.run()?;
             let peak_rss_kib = server.peak_rss_kib()?;
             drop(server);
-            let bound = bound_before.midpoint(bound());
+            // The clients would have processors of their own.
+            let clients = outcome.own_time.div_duration_f64(outcome.elapsed) / cores as f64;
+            let bound = bound_before.midpoint(bound()) * (1.0 - clients);
             let hashed = outcome.latencies.len() as f64 / outcome.elapsed.as_secs_f64();
             println!(
-                "{:<20} {:>6} {:>9.1} {:>9.3} {:>9} {:>9} {:>12} {:>14} {:>9} {:>8} {:>6}",
+                "{:<20} {:>6} {:>9.1} {:>9.3} {:>9.3} {:>9} {:>9} {:>12} {:>14} {:>9} {:>8} {:>6}",
                 kind.name(),
                 connections,
                 hashed,
                 hashed / bound,
+                clients,
                 millis(quantile(&outcome.latencies, 0.5)),
                 millis(quantile(&outcome.latencies, 0.99)),
                 millis(quantile(&outcome.probes, 0.99)),
