@@ -11,7 +11,7 @@ use actix_web::web::{self, Payload, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use futures_core::Stream;
 use portcullis_core::{
-    BodyBuffer, LoginRequest, Origin, Reply, Route, Routes, Scheme, TokenEndpoint,
+    BodyBuffer, BodyTooLarge, LoginRequest, Origin, Reply, Route, Routes, Scheme, TokenEndpoint,
 };
 
 use crate::reply::respond;
@@ -135,19 +135,13 @@ impl LoginRoutes {
 
     async fn read(&self, request: &HttpRequest, body: Payload) -> Result<BodyBuffer, Reply> {
         let dialect = self.endpoint.dialect();
-        let announced = header(request, &CONTENT_LENGTH)
-            .and_then(|value| str::from_utf8(value).ok())
-            .and_then(|value| value.trim().parse::<u64>().ok());
-        if announced.is_some_and(|length| length > self.body_limit as u64) {
-            return Err(Reply::content_too_large(dialect));
-        }
-        let mut buffer = BodyBuffer::new(self.body_limit);
+        let too_large = |BodyTooLarge| Reply::content_too_large(dialect);
+        let length = header(request, &CONTENT_LENGTH);
+        let mut buffer = BodyBuffer::announced(length, self.body_limit).map_err(too_large)?;
         let mut body = pin!(body);
         while let Some(chunk) = poll_fn(|cx| body.as_mut().poll_next(cx)).await {
             let chunk = chunk.map_err(|_| Reply::body_unreadable(dialect))?;
-            buffer
-                .push(&chunk)
-                .map_err(|_| Reply::content_too_large(dialect))?;
+            buffer.push(&chunk).map_err(too_large)?;
         }
         Ok(buffer)
     }

@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
 
 use actix_web::body::MessageBody;
 use actix_web::dev::ServiceResponse;
@@ -13,17 +12,13 @@ use actix_web::middleware::ErrorHandlers;
 use actix_web::web::{self, FormConfig, PayloadConfig, ServiceConfig};
 use actix_web::{App, HttpResponse, error, test};
 use portcullis_actix::{Bearer, LoginRoutes};
-use portcullis_core::{
-    Arena, Authenticator, BearerGuard, Claims, Credential, CredentialStore, Error, ErrorKind,
-    HashPool, MemoryStore, PasswordHasher, Secret, TokenEndpoint, TokenIssuer, TokenRequest,
-    TokenResponse, TokenVerifier, UserId, Username, async_trait,
-};
-use portcullis_testkit::FakeHasher;
+use portcullis_core::BearerGuard;
+use portcullis_testkit::FakeTokens;
 use portcullis_testkit::fastapi::{self, Answer};
 
 #[actix_web::test]
 async fn recorded_logins_are_answered_as_fastapi_did_whatever_the_app_does_to_bodies() {
-    let login = LoginRoutes::new(endpoint().await);
+    let login = LoginRoutes::new(fastapi::endpoint().await.unwrap());
     let app = test::init_service(
         App::new()
             // Each would refuse every login, if the login used that extractor.
@@ -73,7 +68,7 @@ async fn recorded_logins_are_answered_as_fastapi_did_whatever_the_app_does_to_bo
 
 #[actix_web::test]
 async fn another_method_is_405_and_another_path_is_the_apps() {
-    let login = LoginRoutes::new(endpoint().await)
+    let login = LoginRoutes::new(fastapi::endpoint().await.unwrap())
         .with_prefix("/auth")
         .with_login_path("/token");
     let configure = |app: &mut ServiceConfig| login.configure(app);
@@ -94,7 +89,7 @@ async fn another_method_is_405_and_another_path_is_the_apps() {
 async fn a_body_of_the_limit_is_read_and_a_longer_one_is_413() {
     let form = "username=ada%40example.com&password=wrong";
     for (limit, status) in [(form.len(), 401), (form.len() - 1, 413)] {
-        let login = LoginRoutes::new(endpoint().await).with_body_limit(limit);
+        let login = LoginRoutes::new(fastapi::endpoint().await.unwrap()).with_body_limit(limit);
         let app = test::init_service(App::new().configure(|app| login.configure(app))).await;
         let request = test::TestRequest::post()
             .uri("/v1/login")
@@ -107,7 +102,7 @@ async fn a_body_of_the_limit_is_read_and_a_longer_one_is_413() {
 
 #[actix_web::test]
 async fn a_handler_sees_only_bearers_of_good_tokens() {
-    let guard = BearerGuard::new(Arc::new(Tokens));
+    let guard = BearerGuard::new(Arc::new(FakeTokens::new()));
     let app = test::init_service(
         App::new()
             .app_data(guard)
@@ -183,48 +178,4 @@ async fn differences(
         headers: &headers,
         body: &body,
     })
-}
-
-/// An endpoint with the users of the recordings.
-async fn endpoint() -> TokenEndpoint {
-    let hasher = Arc::new(FakeHasher::new(1));
-    let store = MemoryStore::new();
-    for (username, password) in fastapi::USERS {
-        let hash = hasher.hash(password.as_bytes(), &mut Arena::new()).unwrap();
-        let credential = Credential::new(UserId::new(username), Username::new(username))
-            .with_password_hash(hash);
-        store.create(&credential).await.unwrap();
-    }
-    let authenticator = Authenticator::new(Arc::new(store), HashPool::inline(hasher)).unwrap();
-    TokenEndpoint::new(authenticator, Arc::new(Tokens))
-}
-
-/// Issues and accepts the token "good".
-#[derive(Debug)]
-struct Tokens;
-
-#[async_trait]
-impl TokenIssuer for Tokens {
-    async fn issue(&self, _: TokenRequest<'_>) -> Result<TokenResponse, Error> {
-        let token = Secret::from("good".to_owned());
-        Ok(TokenResponse::new(token, Duration::from_secs(900)))
-    }
-}
-
-#[async_trait]
-impl TokenVerifier for Tokens {
-    async fn verify(&self, access_token: &str) -> Result<Claims, Error> {
-        match access_token {
-            "good" => Ok(Claims::new(
-                "issuer".to_owned(),
-                UserId::new("ada"),
-                vec!["audience".to_owned()],
-                UNIX_EPOCH,
-                UNIX_EPOCH,
-                "1".to_owned(),
-            )),
-            "out" => Err(Error::new(ErrorKind::Unavailable, "out")),
-            _ => Err(Error::new(ErrorKind::InvalidToken, "bad")),
-        }
-    }
 }

@@ -50,6 +50,9 @@ impl fmt::Debug for Secret {
 /// assert!(body.push(b"username=a").is_ok());
 /// assert!(body.push(b"&").is_err());
 /// assert_eq!(body.as_bytes(), b"username=a");
+///
+/// assert!(BodyBuffer::announced(Some(b"10"), 10).is_ok());
+/// assert!(BodyBuffer::announced(Some(b"11"), 10).is_err());
 /// ```
 pub struct BodyBuffer {
     bytes: Zeroizing<Vec<u8>>,
@@ -64,6 +67,23 @@ impl BodyBuffer {
             bytes: Zeroizing::new(Vec::new()),
             limit,
         }
+    }
+
+    /// Makes an empty buffer that takes at most `limit` bytes, for a body that `content_length`
+    /// announces: the header of that name (RFC 9110 §8.6), as sent. One that is no number announces
+    /// nothing.
+    ///
+    /// # Errors
+    /// [`BodyTooLarge`] if more is announced. Do not read it then, and answer
+    /// [`Reply::content_too_large`](crate::Reply::content_too_large).
+    pub fn announced(content_length: Option<&[u8]>, limit: usize) -> Result<Self, BodyTooLarge> {
+        let length = content_length
+            .and_then(|value| str::from_utf8(value).ok())
+            .and_then(|value| value.trim().parse::<u64>().ok());
+        if length.is_some_and(|length| length > limit as u64) {
+            return Err(BodyTooLarge);
+        }
+        Ok(Self::new(limit))
     }
 
     /// Appends `chunk`.

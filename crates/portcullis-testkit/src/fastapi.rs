@@ -4,9 +4,17 @@
 //! an app with `POST /v1/login` (`OAuth2PasswordRequestForm`), `GET /v1/me`
 //! (`OAuth2PasswordBearer`) and the two users of [`USERS`].
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use portcullis_core::{
+    Arena, Authenticator, Credential, CredentialStore, Error, HashPool, MemoryStore,
+    PasswordHasher, TokenEndpoint, UserId, Username,
+};
 use serde::Deserialize;
+
+use crate::{FakeHasher, FakeTokens};
 
 /// The users of the recorded app: username and password.
 pub const USERS: [(&str, &str); 2] = [
@@ -28,6 +36,26 @@ pub fn cases() -> Vec<Case> {
         .lines()
         .map(|line| serde_json::from_str(line).expect("the recordings are well formed"))
         .collect()
+}
+
+/// An endpoint that knows [`USERS`], hashes by [`FakeHasher`] and issues [`FakeTokens`]: what an
+/// adapter needs to answer the recorded logins.
+///
+/// # Errors
+/// None that a test could do anything about.
+pub async fn endpoint() -> Result<TokenEndpoint, Error> {
+    let hasher = Arc::new(FakeHasher::new(1));
+    let store = MemoryStore::new();
+    for (username, password) in USERS {
+        let hash = hasher.hash(password.as_bytes(), &mut Arena::new())?;
+        let user = Credential::new(UserId::new(username), Username::new(username));
+        store.create(&user.with_password_hash(hash)).await?;
+    }
+    let authenticator = Authenticator::new(Arc::new(store), HashPool::inline(hasher))?;
+    Ok(TokenEndpoint::new(
+        authenticator,
+        Arc::new(FakeTokens::new()),
+    ))
 }
 
 /// One request and its answer.

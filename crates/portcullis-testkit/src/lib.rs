@@ -7,6 +7,9 @@ pub mod fastapi;
 mod fake_hasher;
 pub use fake_hasher::{FakeHasher, HashWork};
 
+mod fake_tokens;
+pub use fake_tokens::FakeTokens;
+
 mod manual_clock;
 pub use manual_clock::ManualClock;
 

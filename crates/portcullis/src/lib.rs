@@ -4,6 +4,8 @@ pub use portcullis_core::*;
 
 #[cfg(feature = "actix")]
 pub use portcullis_actix as actix;
+#[cfg(feature = "axum")]
+pub use portcullis_axum as axum;
 
 #[cfg(feature = "jwt")]
 pub use portcullis_jwt as jwt;

@@ -9,11 +9,11 @@ use std::time::{Duration, SystemTime};
 use portcullis_core::ErrorKind::{InvalidConfig, Unavailable};
 use portcullis_core::{
     Arena, Authenticator, Claims, Credential, CredentialStore, Error, HashPool, HashPoolConfig,
-    LoginRequest, PasswordHasher, Reply, Secret, TokenEndpoint, TokenHash, TokenIssuer,
-    TokenRequest, TokenResponse, TokenStore, UserId, UserStatus, Username, async_trait,
+    LoginRequest, PasswordHasher, Reply, TokenEndpoint, TokenHash, TokenStore, UserId, UserStatus,
+    Username,
 };
 use portcullis_postgres::{PgPool, PostgresStore};
-use portcullis_testkit::FakeHasher;
+use portcullis_testkit::{FakeHasher, FakeTokens};
 use portcullis_testservers::log;
 use portcullis_testservers::postgres::Server;
 use sqlx::ConnectOptions;
@@ -298,7 +298,7 @@ impl Site {
             admin,
             store,
             hasher,
-            endpoint: TokenEndpoint::new(authenticator, Arc::new(Issuer)),
+            endpoint: TokenEndpoint::new(authenticator, Arc::new(FakeTokens::new())),
         }
     }
 
@@ -437,17 +437,6 @@ impl Site {
 fn alice(hasher: &FakeHasher) -> Credential {
     let hash = hasher.hash(RIGHT.as_bytes(), &mut Arena::new()).unwrap();
     Credential::new(UserId::new("1"), Username::new("alice")).with_password_hash(hash)
-}
-
-#[derive(Debug)]
-struct Issuer;
-
-#[async_trait]
-impl TokenIssuer for Issuer {
-    async fn issue(&self, _: TokenRequest<'_>) -> Result<TokenResponse, Error> {
-        let token = Secret::from("token".to_owned());
-        Ok(TokenResponse::new(token, Duration::from_secs(900)))
-    }
 }
 
 /// For a connection, and for a statement.

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use portcullis_core::{
     Arena, Authenticator, Credential, CredentialStore, Error, ErrorKind, HashPool, HashPoolConfig,
-    LoginRequest, OsRandom, PasswordHasher, Reply, Secret, TokenEndpoint, TokenIssuer,
-    TokenRequest, TokenResponse, TokenStore, UserId, UserStatus, Username, async_trait,
+    LoginRequest, OsRandom, PasswordHasher, Reply, TokenEndpoint, TokenStore, UserId, UserStatus,
+    Username,
 };
 use portcullis_redis::RedisStore;
-use portcullis_testkit::{FakeHasher, Subject};
+use portcullis_testkit::{FakeHasher, FakeTokens, Subject};
 use portcullis_testservers::log;
 use tokio::time;
 
@@ -69,7 +69,7 @@ impl Logins {
         let authenticator = Authenticator::new(Arc::new(store.clone()), pool).unwrap();
         Self {
             store,
-            endpoint: TokenEndpoint::new(authenticator, Arc::new(Issuer)),
+            endpoint: TokenEndpoint::new(authenticator, Arc::new(FakeTokens::new())),
         }
     }
 
@@ -179,19 +179,6 @@ pub(crate) fn until(mut is_so: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !is_so() {
         assert!(begin.elapsed() < Duration::from_secs(30), "in vain");
-    }
-}
-
-#[derive(Debug)]
-struct Issuer;
-
-#[async_trait]
-impl TokenIssuer for Issuer {
-    async fn issue(&self, _: TokenRequest<'_>) -> Result<TokenResponse, Error> {
-        Ok(TokenResponse::new(
-            Secret::from("token".to_owned()),
-            Duration::from_secs(60),
-        ))
     }
 }
 

@@ -1,0 +1,217 @@
+//! The adapter inside apps that have ideas of their own.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderValue, Request, StatusCode};
+use axum::response::Response;
+use axum::routing::{get, post};
+use futures_util::stream::iter;
+use portcullis_axum::{Bearer, LoginRoutes};
+use portcullis_core::BearerGuard;
+use portcullis_testkit::FakeTokens;
+use portcullis_testkit::fastapi::{self, Answer, Case};
+use tower::ServiceExt;
+
+#[tokio::test]
+async fn recorded_logins_are_answered_as_fastapi_did_whatever_the_app_does_to_bodies() {
+    let app = Router::new()
+        .merge(login().await.router())
+        .fallback(teapot)
+        // Would refuse every login, if the login used an extractor that heeds it.
+        .layer(DefaultBodyLimit::max(1));
+    let logins = |case: &Case| {
+        matches!(case.tier.as_str(), "core" | "multipart")
+            && case.path == "/v1/login"
+            && case.method == "POST"
+    };
+    assert!(replay(&app, logins).await > 300);
+}
+
+#[tokio::test]
+async fn recorded_requests_that_no_route_takes_are_answered_as_fastapi_did() {
+    let login = login().await;
+    let app = Router::new()
+        .route("/v1/me", get(me))
+        .with_state(guard())
+        .merge(login.router());
+    let app = login.with_fallback(app, [("GET", "/v1/me")]);
+    let others =
+        |case: &Case| case.tier == "core" && (case.path != "/v1/login" || case.method != "POST");
+    assert!(replay(&app, others).await > 10);
+}
+
+#[tokio::test]
+async fn a_redirect_leads_to_where_the_client_believes_the_whole_app_is() {
+    let login = login().await;
+    let app = Router::<()>::new().nest("/auth", login.router());
+    let app = login.clone().with_prefix("/auth/v1").with_fallback(app, []);
+    for (uri, host, location) in [
+        (
+            "/auth/v1/login/",
+            Some("a.example"),
+            "http://a.example/auth/v1/login",
+        ),
+        (
+            "https://b.example/auth/v1/login/",
+            None,
+            "https://b.example/auth/v1/login",
+        ),
+        ("/auth/v1/login/", None, "/auth/v1/login"),
+    ] {
+        let mut request = Request::post(uri);
+        if let Some(host) = host {
+            request = request.header("host", host);
+        }
+        let response = send(&app, request.body(Body::empty()).unwrap()).await;
+        assert_eq!(response.status(), 307);
+        assert_eq!(response.headers().get("location").unwrap(), location);
+    }
+}
+
+#[tokio::test]
+async fn another_method_is_405_and_another_path_is_the_apps() {
+    let login = login().await.with_prefix("/auth").with_login_path("/token");
+    let app = Router::new().merge(login.router()).fallback(teapot);
+    for method in ["GET", "HEAD", "PUT", "OPTIONS", "post"] {
+        let request = Request::builder().method(method).uri("/auth/token");
+        let response = send(&app, request.body(Body::empty()).unwrap()).await;
+        assert_eq!(response.status(), 405, "{method}");
+        assert_eq!(response.headers().get("allow").unwrap(), "POST");
+    }
+    let request = Request::post("/v1/login").body(Body::empty()).unwrap();
+    assert_eq!(send(&app, request).await.status(), 418);
+}
+
+#[tokio::test]
+async fn a_body_of_the_limit_is_read_and_a_longer_one_is_413() {
+    const FORM: &str = "username=ada%40example.com&password=wrong";
+    for (limit, status) in [(FORM.len(), 401), (FORM.len() - 1, 413)] {
+        let app: Router = login().await.with_body_limit(limit).router();
+        // Announced, and not.
+        let whole = Body::from(FORM);
+        let in_parts = Body::from_stream(iter([&FORM[..5], &FORM[5..]].map(Ok::<_, Infallible>)));
+        for (body, length) in [(whole, Some(FORM.len())), (in_parts, None)] {
+            let mut request = Request::post("/v1/login")
+                .header("content-type", "application/x-www-form-urlencoded");
+            if let Some(length) = length {
+                request = request.header("content-length", length);
+            }
+            let response = send(&app, request.body(body).unwrap()).await;
+            assert_eq!(response.status(), status);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_no_form() {
+    let app: Router = login().await.router();
+    let broken = [
+        Ok("username=ada%40example.com&"),
+        Err(io::ErrorKind::ConnectionReset.into()),
+    ];
+    let broken = Body::from_stream(iter(broken.map(|chunk: io::Result<_>| chunk)));
+    let request = Request::post("/v1/login").body(broken).unwrap();
+    assert_eq!(send(&app, request).await.status(), 400);
+}
+
+#[tokio::test]
+async fn a_handler_sees_only_bearers_of_good_tokens() {
+    let app = Router::new()
+        .route("/me", get(me))
+        .route("/public", post(teapot))
+        .with_state(guard());
+    for (authorization, status, body) in [
+        (None, 401, r#"{"detail":"Not authenticated"}"#),
+        (Some("Basic x"), 401, r#"{"detail":"Not authenticated"}"#),
+        (
+            Some("Bearer"),
+            401,
+            r#"{"detail":"Could not validate credentials"}"#,
+        ),
+        (
+            Some("Bearer bad"),
+            401,
+            r#"{"detail":"Could not validate credentials"}"#,
+        ),
+        (
+            Some("Bearer out"),
+            503,
+            r#"{"detail":"Service Unavailable"}"#,
+        ),
+        (Some("bearer good"), 200, "ada"),
+    ] {
+        let mut request = Request::get("/me");
+        if let Some(authorization) = authorization {
+            request = request.header("authorization", authorization);
+        }
+        let response = send(&app, request.body(Body::empty()).unwrap()).await;
+        assert_eq!(response.status(), status, "{authorization:?}");
+        let challenge = response.headers().get("www-authenticate").cloned();
+        assert_eq!(
+            challenge.is_some_and(|value| value == "Bearer"),
+            status == 401
+        );
+        assert_eq!(body_of(response).await, body);
+    }
+}
+
+async fn login() -> LoginRoutes {
+    LoginRoutes::new(fastapi::endpoint().await.unwrap())
+}
+
+fn guard() -> BearerGuard {
+    BearerGuard::new(Arc::new(FakeTokens::new()))
+}
+
+async fn me(bearer: Bearer) -> String {
+    bearer.claims.sub.to_string()
+}
+
+async fn teapot() -> StatusCode {
+    StatusCode::IM_A_TEAPOT
+}
+
+/// Sends the recorded requests that are `wanted`, and tells how many that were.
+async fn replay(app: &Router, wanted: impl Fn(&Case) -> bool) -> usize {
+    let mut compared = 0;
+    for case in fastapi::cases().iter().filter(|case| wanted(case)) {
+        let mut request = Request::builder()
+            .method(case.method.as_str())
+            .uri(&case.path);
+        for (name, value) in &case.headers {
+            let latin1: Vec<u8> = value.chars().map(|c| c as u8).collect();
+            request = request.header(name.as_str(), HeaderValue::from_bytes(&latin1).unwrap());
+        }
+        let response = send(app, request.body(Body::from(case.body())).unwrap()).await;
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
+        let headers: Vec<_> = headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
+            .collect();
+        let body = body_of(response).await;
+        let differences = case.differences(&Answer {
+            status,
+            headers: &headers,
+            body: &body,
+        });
+        assert_eq!(differences, Vec::<String>::new(), "{}", case.id);
+        compared += 1;
+    }
+    compared
+}
+
+async fn send(app: &Router, request: Request<Body>) -> Response {
+    app.clone().oneshot(request).await.unwrap()
+}
+
+async fn body_of(response: Response) -> Bytes {
+    to_bytes(response.into_body(), usize::MAX).await.unwrap()
+}
