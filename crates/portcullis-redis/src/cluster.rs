@@ -1,7 +1,7 @@
 //! A cluster: reaches the node that has a key, and follows the key when it moves.
 
 use std::future::pending;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use redis::{Cmd, ErrorKind, ProtocolVersion, RedisError, RedisResult, ServerErro
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::connection::{Departure, by};
+use crate::connection::{Departure, Health, by};
 use crate::error::is_misdirected;
 
 /// A cluster, by the driver's connections to its nodes. The driver makes them anew when they are
@@ -25,8 +25,7 @@ pub(crate) struct Cluster {
 
 struct ClusterLink {
     connection: ClusterConnection,
-    /// Set when nobody answered, or nobody who knows.
-    lost: Arc<AtomicBool>,
+    health: Arc<Health>,
     /// A task that does nothing but end with its runtime, as the driver's own does.
     runtime: JoinSet<()>,
 }
@@ -51,25 +50,25 @@ impl Cluster {
         deadline: Instant,
         timeout: Duration,
     ) -> RedisResult<Value> {
-        let (mut connection, lost) = self.link(timeout);
+        let (mut connection, health) = self.link(timeout);
         let reply = by(deadline, follow(&mut connection, command)).await;
         // Perhaps another node has taken over from one that is silent or cut off, which the driver
         // does not ask about. The next call does.
         match &reply {
-            Err(error) if error.is_timeout() => lost.store(true, Ordering::Relaxed),
-            Err(error) if is_misdirected(error) => self.departure.from(&lost),
+            Err(error) if error.is_timeout() => health.lost.store(true, Ordering::Relaxed),
+            Err(error) if is_misdirected(error) => health.refused.store(true, Ordering::Relaxed),
             _ => {}
         }
         reply
     }
 
-    fn link(&self, timeout: Duration) -> (ClusterConnection, Arc<AtomicBool>) {
+    fn link(&self, timeout: Duration) -> (ClusterConnection, Arc<Health>) {
         let mut current = self.link.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(link) = &mut *current
-            && !link.lost.load(Ordering::Relaxed)
             && link.runtime.try_join_next().is_none()
+            && !self.departure.is_due(&link.health)
         {
-            return (link.connection.clone(), Arc::clone(&link.lost));
+            return (link.connection.clone(), Arc::clone(&link.health));
         }
         let config = ClusterConfig::new()
             // Nodes that are silent must leave time for the others.
@@ -79,10 +78,10 @@ impl Cluster {
         runtime.spawn(pending());
         let link = current.insert(ClusterLink {
             connection: self.client.get_pending_async_connection_with_config(config),
-            lost: Arc::new(AtomicBool::new(false)),
+            health: Arc::default(),
             runtime,
         });
-        (link.connection.clone(), Arc::clone(&link.lost))
+        (link.connection.clone(), Arc::clone(&link.health))
     }
 }
 

@@ -85,7 +85,7 @@ impl Call<'_> {
 
     async fn send(&self, command: &Cmd) -> RedisResult<Value> {
         match self.send_once(command).await {
-            // Nothing was done, and the connection was given up, if not too often: a new one may
+            // Nothing was done, and the connection is given up, if not too often: a new one may
             // lead to whoever has taken over.
             Err(error) if is_misdirected(&error) => {
                 self.has_moved.store(true, Ordering::Relaxed);
@@ -105,7 +105,16 @@ impl Call<'_> {
     }
 }
 
-/// When a connection was last given up since the server refuses what it is asked.
+/// What is known of a connection that calls share.
+#[derive(Default)]
+pub(crate) struct Health {
+    /// Set when it was closed, also while nobody used it, or when nobody answered.
+    pub(crate) lost: AtomicBool,
+    /// Set when the other end refused since it is not the one to ask.
+    pub(crate) refused: AtomicBool,
+}
+
+/// When a connection was last given up since the other end refused.
 ///
 /// A server may go on refusing, with nobody to take over. Without a pause each call would connect
 /// anew, to all nodes of a cluster.
@@ -113,14 +122,21 @@ impl Call<'_> {
 pub(crate) struct Departure(Mutex<Option<Instant>>);
 
 impl Departure {
-    /// Marks a connection as `lost`, unless another was less than [`PAUSE`] ago.
-    pub(crate) fn from(&self, lost: &AtomicBool) {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Calls that shared the connection are all refused on it: that counts once.
-        if !lost.load(Ordering::Relaxed) && last.is_none_or(|last| last.elapsed() >= PAUSE) {
-            *last = Some(Instant::now());
-            lost.store(true, Ordering::Relaxed);
+    /// Tells whether to connect anew: at once if the connection was lost; if the other end refused,
+    /// unless another was given up for that less than [`PAUSE`] ago. Whoever is told so must.
+    pub(crate) fn is_due(&self, health: &Health) -> bool {
+        if health.lost.load(Ordering::Relaxed) {
+            return true;
         }
+        if !health.refused.load(Ordering::Relaxed) {
+            return false;
+        }
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = last.is_none_or(|last| last.elapsed() >= PAUSE);
+        if is_due {
+            *last = Some(Instant::now());
+        }
+        is_due
     }
 }
 

@@ -5,7 +5,7 @@
 //! I/O, such as a password refused; nor does it give up a connection on which nobody answers.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 #[cfg(feature = "tls")]
 use redis::ConnectionAddr;
@@ -19,7 +19,7 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::connection::{Departure, by};
+use crate::connection::{Departure, Health, by};
 use crate::error::is_misdirected;
 
 /// One server, by one connection that all calls share.
@@ -32,8 +32,7 @@ pub(crate) struct Server {
 #[derive(Clone)]
 struct Link {
     connection: MultiplexedConnection,
-    /// Set when the connection was closed, also while nobody used it, or leads to the wrong server.
-    lost: Arc<AtomicBool>,
+    health: Arc<Health>,
 }
 
 impl Server {
@@ -58,8 +57,10 @@ impl Server {
         match &reply {
             // After a time-out too: perhaps the other end is gone without a word. Calls that wait
             // on this connection go on waiting; the next one makes another.
-            Err(error) if error.is_io_error() => link.lost.store(true, Ordering::Relaxed),
-            Err(error) if is_misdirected(error) => self.departure.from(&link.lost),
+            Err(error) if error.is_io_error() => link.health.lost.store(true, Ordering::Relaxed),
+            Err(error) if is_misdirected(error) => {
+                link.health.refused.store(true, Ordering::Relaxed);
+            }
             _ => {}
         }
         reply
@@ -70,20 +71,20 @@ impl Server {
     async fn link(&self) -> RedisResult<Link> {
         let mut current = self.link.lock().await;
         if let Some(link) = &*current
-            && !link.lost.load(Ordering::Relaxed)
+            && !self.departure.is_due(&link.health)
         {
             return Ok(link.clone());
         }
         *current = None;
-        let lost = Arc::new(AtomicBool::new(false));
-        let closed = Arc::clone(&lost);
+        let health = Arc::new(Health::default());
+        let closed = Arc::clone(&health);
         let config = AsyncConnectionConfig::new()
             // The deadline of the call holds.
             .set_connection_timeout(None)
             .set_response_timeout(None)
             .set_push_sender(move |push: PushInfo| {
                 if push.kind == PushKind::Disconnection {
-                    closed.store(true, Ordering::Relaxed);
+                    closed.lost.store(true, Ordering::Relaxed);
                 }
                 Ok::<_, ()>(())
             });
@@ -91,7 +92,7 @@ impl Server {
             .client
             .get_multiplexed_async_connection_with_config(&config)
             .await?;
-        Ok(current.insert(Link { connection, lost }).clone())
+        Ok(current.insert(Link { connection, health }).clone())
     }
 }
 

@@ -138,6 +138,22 @@ async fn who_takes_over_is_found_though_the_old_server_keeps_its_connections() {
 }
 
 #[tokio::test]
+async fn logins_follow_to_who_takes_over_once_a_change_was_refused() {
+    let (old, new) = (Server::start().unwrap(), Server::start().unwrap());
+    let target = Arc::new(AtomicU16::new(old.port()));
+    let url = forward(Arc::clone(&target), |_| true).await;
+    let logins = Logins::with_alice(open(&with_timeout(&url)).await).await;
+    command(&old, ["REPLICAOF", "127.0.0.1", "1"]);
+    // By two connections: the name led to the old server still.
+    is_unavailable(&logins.change().await.unwrap_err());
+
+    target.store(new.port(), Ordering::Relaxed);
+    patience_ends().await;
+    let found = CredentialStore::find(&logins.store, &alice().username).await;
+    assert_eq!(found.unwrap(), None, "the new server knows nobody");
+}
+
+#[tokio::test]
 async fn a_server_that_goes_on_refusing_is_not_connected_to_for_each_call() {
     let server = Server::start().unwrap();
     let target = Arc::new(AtomicU16::new(server.port()));
