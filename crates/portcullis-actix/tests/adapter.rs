@@ -2,19 +2,26 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::num::NonZero;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use actix_web::body::MessageBody;
-use actix_web::dev::ServiceResponse;
+use actix_web::dev::{Service, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::ContentType;
 use actix_web::middleware::ErrorHandlers;
 use actix_web::web::{self, FormConfig, PayloadConfig, ServiceConfig};
-use actix_web::{App, HttpResponse, error, test};
+use actix_web::{App, HttpResponse, HttpServer, error, test};
 use portcullis_actix::{Bearer, LoginRoutes};
-use portcullis_core::BearerGuard;
-use portcullis_testkit::FakeTokens;
+use portcullis_core::{
+    Authenticator, BearerGuard, HashPool, HashPoolConfig, MemoryStore, TokenEndpoint,
+};
 use portcullis_testkit::fastapi::{self, Answer};
+use portcullis_testkit::{FakeHasher, FakeTokens, HashWork, InFlight};
+use tokio::task::yield_now;
 
 #[actix_web::test]
 async fn recorded_logins_are_answered_as_fastapi_did_whatever_the_app_does_to_bodies() {
@@ -99,6 +106,80 @@ async fn a_body_of_the_limit_is_read_and_a_longer_one_is_413() {
         assert_eq!(test::call_service(&app, request).await.status(), status);
     }
 }
+
+#[actix_web::test]
+async fn a_login_whose_client_has_gone_is_not_hashed() {
+    let hasher = Arc::new(FakeHasher::new(1));
+    let mut config = HashPoolConfig::default();
+    config.threads = NonZero::<usize>::MIN;
+    let pool = HashPool::new(Arc::clone(&hasher) as _, config).unwrap();
+    let authenticator = Authenticator::new(Arc::new(MemoryStore::new()), pool.clone()).unwrap();
+    let login = LoginRoutes::new(TokenEndpoint::new(
+        authenticator,
+        Arc::new(FakeTokens::new()),
+    ));
+    let in_flight = InFlight::default();
+    let counter = in_flight.clone();
+    let server = HttpServer::new(move || {
+        let counter = counter.clone();
+        App::new()
+            .wrap_fn(move |request, service| {
+                let counted = counter.enter();
+                let answer = service.call(request);
+                async move {
+                    let answer = answer.await;
+                    drop(counted);
+                    answer
+                }
+            })
+            .configure(|app| login.configure(app))
+    })
+    .workers(1)
+    .disable_signals()
+    .h1_allow_half_closed(false)
+    .bind(("127.0.0.1", 0))
+    .unwrap();
+    let address = server.addrs()[0];
+    let server = server.run();
+    let handle = server.handle();
+    let server = actix_web::rt::spawn(server);
+    let log_in = || {
+        let mut client = TcpStream::connect(address).unwrap();
+        client.write_all(LOGIN).unwrap();
+        client
+    };
+
+    hasher.hold();
+    let mut staying = log_in();
+    until(|| pool.metrics().running == 1).await;
+    let going = log_in();
+    until(|| pool.metrics().queued == 1).await;
+    drop(going);
+    until(|| in_flight.count() == 1).await;
+    let _ = hasher.take_work();
+    hasher.release();
+
+    let mut status = [0; 12];
+    staying.read_exact(&mut status).unwrap();
+    assert_eq!(&status, b"HTTP/1.1 401");
+    until(|| pool.metrics().skipped == 1).await;
+    assert_eq!(hasher.take_work(), [HashWork::Verify { cost: 1 }]);
+    handle.stop(false).await;
+    server.await.unwrap().unwrap();
+}
+
+/// Waits for what nobody tells of.
+async fn until(is_so: impl Fn() -> bool) {
+    let begin = Instant::now();
+    while !is_so() {
+        assert!(begin.elapsed() < Duration::from_secs(30), "in vain");
+        yield_now().await;
+    }
+}
+
+const LOGIN: &[u8] = b"POST /v1/login HTTP/1.1\r\nhost: a\r\n\
+    content-type: application/x-www-form-urlencoded\r\ncontent-length: 21\r\n\r\n\
+    username=a&password=b";
 
 #[actix_web::test]
 async fn a_handler_sees_only_bearers_of_good_tokens() {

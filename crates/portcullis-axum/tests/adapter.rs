@@ -4,19 +4,27 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::num::NonZero;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderValue, Request, StatusCode};
+use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use axum::routing::{get, post};
 use futures_util::stream::iter;
 use portcullis_axum::{Bearer, LoginRoutes};
-use portcullis_core::BearerGuard;
-use portcullis_testkit::FakeTokens;
+use portcullis_core::{
+    Authenticator, BearerGuard, HashPool, HashPoolConfig, MemoryStore, TokenEndpoint,
+};
 use portcullis_testkit::fastapi::{self, Answer, Case};
+use portcullis_testkit::{FakeHasher, FakeTokens, HashWork, InFlight};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::yield_now;
 use tower::ServiceExt;
 
 #[tokio::test]
@@ -122,6 +130,51 @@ async fn a_body_that_breaks_off_is_no_form() {
 }
 
 #[tokio::test]
+async fn a_login_whose_client_has_gone_is_not_hashed() {
+    let hasher = Arc::new(FakeHasher::new(1));
+    let mut config = HashPoolConfig::default();
+    config.threads = NonZero::<usize>::MIN;
+    let pool = HashPool::new(Arc::clone(&hasher) as _, config).unwrap();
+    let authenticator = Authenticator::new(Arc::new(MemoryStore::new()), pool.clone()).unwrap();
+    let endpoint = TokenEndpoint::new(authenticator, Arc::new(FakeTokens::new()));
+    let in_flight = InFlight::default();
+    let counter = in_flight.clone();
+    let count = move |request, next: Next| {
+        let counted = counter.enter();
+        async move {
+            let answer = next.run(request).await;
+            drop(counted);
+            answer
+        }
+    };
+    let app: Router = LoginRoutes::new(endpoint).router().layer(from_fn(count));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let log_in = async || {
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(LOGIN).await.unwrap();
+        client
+    };
+
+    hasher.hold();
+    let mut staying = log_in().await;
+    until(|| pool.metrics().running == 1).await;
+    let going = log_in().await;
+    until(|| pool.metrics().queued == 1).await;
+    drop(going);
+    until(|| in_flight.count() == 1).await;
+    let _ = hasher.take_work();
+    hasher.release();
+
+    let mut status = [0; 12];
+    staying.read_exact(&mut status).await.unwrap();
+    assert_eq!(&status, b"HTTP/1.1 401");
+    until(|| pool.metrics().skipped == 1).await;
+    assert_eq!(hasher.take_work(), [HashWork::Verify { cost: 1 }]);
+}
+
+#[tokio::test]
 async fn a_handler_sees_only_bearers_of_good_tokens() {
     let app = Router::new()
         .route("/me", get(me))
@@ -161,6 +214,19 @@ async fn a_handler_sees_only_bearers_of_good_tokens() {
         assert_eq!(body_of(response).await, body);
     }
 }
+
+/// Waits for what nobody tells of.
+async fn until(is_so: impl Fn() -> bool) {
+    let begin = Instant::now();
+    while !is_so() {
+        assert!(begin.elapsed() < Duration::from_secs(30), "in vain");
+        yield_now().await;
+    }
+}
+
+const LOGIN: &[u8] = b"POST /v1/login HTTP/1.1\r\nhost: a\r\n\
+    content-type: application/x-www-form-urlencoded\r\ncontent-length: 21\r\n\r\n\
+    username=a&password=b";
 
 async fn login() -> LoginRoutes {
     LoginRoutes::new(fastapi::endpoint().await.unwrap())

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use portcullis_core::{Arena, Error, ErrorKind, PasswordHash, PasswordHasher, Verdict};
@@ -37,6 +37,8 @@ pub struct FakeHasher {
     cost: AtomicU32,
     work: Mutex<Vec<HashWork>>,
     clock: Option<Arc<ManualClock>>,
+    held: Mutex<bool>,
+    released: Condvar,
 }
 
 /// One step of work that a [`FakeHasher`] did.
@@ -67,6 +69,8 @@ impl FakeHasher {
             cost: AtomicU32::new(cost),
             work: Mutex::default(),
             clock: None,
+            held: Mutex::new(false),
+            released: Condvar::new(),
         }
     }
 
@@ -82,6 +86,18 @@ impl FakeHasher {
         self.cost.store(cost, Ordering::SeqCst);
     }
 
+    /// Lets no step of work begin until [`release`](Self::release): the thread waits. So a pool is
+    /// kept busy for as long as a test wants.
+    pub fn hold(&self) {
+        *self.held() = true;
+    }
+
+    /// Lets work begin again.
+    pub fn release(&self) {
+        *self.held() = false;
+        self.released.notify_all();
+    }
+
     /// Takes the work done since the last call, in order. A hash that could not be read was none.
     #[must_use]
     pub fn take_work(&self) -> Vec<HashWork> {
@@ -93,11 +109,17 @@ impl FakeHasher {
     }
 
     fn did(&self, work: HashWork) {
+        let held = self.released.wait_while(self.held(), |held| *held);
+        drop(held.unwrap_or_else(PoisonError::into_inner));
         self.work().push(work);
         let (HashWork::Hash { cost } | HashWork::Verify { cost }) = work;
         if let Some(clock) = &self.clock {
             clock.advance(Duration::from_secs(cost.into()));
         }
+    }
+
+    fn held(&self) -> MutexGuard<'_, bool> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn work(&self) -> MutexGuard<'_, Vec<HashWork>> {

@@ -10,6 +10,9 @@ pub use fake_hasher::{FakeHasher, HashWork};
 mod fake_tokens;
 pub use fake_tokens::FakeTokens;
 
+mod in_flight;
+pub use in_flight::InFlight;
+
 mod manual_clock;
 pub use manual_clock::ManualClock;
 
