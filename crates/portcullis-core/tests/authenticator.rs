@@ -101,30 +101,53 @@ async fn checking_a_cheaper_hash_takes_as_long_as_checking_a_current_one() -> Re
     let clock = Arc::new(ManualClock::new(SystemTime::UNIX_EPOCH));
     let hasher = Arc::new(FakeHasher::new(10).with_clock(Arc::clone(&clock)));
     let store = Arc::new(MemoryStore::new());
-    for (username, cost) in [("cheap", 1), ("current", 10), ("dear", 25)] {
-        let hash = PasswordHash::new(format!("$fake${cost}${RIGHT}"));
+    for (username, hash) in [
+        ("cheap", format!("$fake$1${RIGHT}")),
+        ("current", format!("$fake$10${RIGHT}")),
+        ("dear", format!("$fake$25${RIGHT}")),
+        ("new", format!("$fake$20${RIGHT}")),
+        ("unreadable", "$what$is$this".to_owned()),
+    ] {
+        let hash = PasswordHash::new(hash);
         let credential = Credential::new(UserId::new(username), Username::new(username))
             .with_password_hash(hash);
         store.create(&credential).await?;
     }
     let mut config = HashPoolConfig::default();
     config.clock = Arc::clone(&clock) as _;
-    let authenticator = Authenticator::new(store, HashPool::new(hasher, config)?)?;
+    let pool = HashPool::new(Arc::clone(&hasher) as _, config)?;
+    let authenticator = Authenticator::new(store, pool)?;
     let wrong = Secret::from("wrong".to_owned());
+    let check = async |username: &str| {
+        let started = clock.monotonic();
+        let username = Username::new(username);
+        let checked = authenticator.authenticate(&username, &wrong).await;
+        checked.map(|_| clock.monotonic() - started)
+    };
     for (username, seconds) in [
         ("nobody", 10),
         ("current", 10),
         ("cheap", 10),
+        ("unreadable", 10),
         // Known and documented: it cannot be hidden.
         ("dear", 25),
         ("cheap", 10),
     ] {
-        let started = clock.monotonic();
-        authenticator
-            .authenticate(&Username::new(username), &wrong)
-            .await?;
-        let took = clock.monotonic() - started;
+        let took = check(username).await?;
         assert_eq!(took, Duration::from_secs(seconds), "{username}");
+    }
+
+    // New parameters: what is checked where there is no hash was made at the old ones.
+    hasher.set_cost(20);
+    for _ in 0..64 {
+        check("new").await?;
+    }
+    for username in ["nobody", "unreadable", "current"] {
+        assert_eq!(
+            check(username).await?,
+            Duration::from_secs(20),
+            "{username}"
+        );
     }
     Ok(())
 }

@@ -23,7 +23,13 @@ mod user;
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let Ok(filter) = args.log.parse::<Targets>() else {
+    // An empty part, as behind the last comma of a list, is not a level of its own.
+    let parts: Vec<_> = args
+        .log
+        .split(',')
+        .filter(|part| !part.is_empty())
+        .collect();
+    let Ok(filter) = parts.join(",").parse::<Targets>() else {
         return Failure::config("--log takes a level, or module=level and more after commas")
             .report();
     };

@@ -159,7 +159,7 @@ async fn connection(
             outcome.answered.push(run.started.elapsed());
         } else if status == 503 {
             outcome.borrow_mut().refused += 1;
-            // As a client should, and not all again at once. Servers keep no idle connection so long.
+            // As a client should, and not all again at once. A server may close an idle connection meanwhile.
             drop(stream);
             tokio::time::sleep(retry_after + spread(n, run.connections)).await;
             stream = connect(address).await?;
