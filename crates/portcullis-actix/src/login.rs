@@ -32,6 +32,7 @@ pub struct LoginRoutes {
     prefix: String,
     login_path: String,
     body_limit: usize,
+    scheme: Option<Scheme>,
 }
 
 impl LoginRoutes {
@@ -43,6 +44,7 @@ impl LoginRoutes {
             prefix: "/v1".to_owned(),
             login_path: "/login".to_owned(),
             body_limit: DEFAULT_BODY_LIMIT,
+            scheme: None,
         }
     }
 
@@ -65,6 +67,14 @@ impl LoginRoutes {
     #[must_use]
     pub fn with_body_limit(mut self, bytes: usize) -> Self {
         self.body_limit = bytes;
+        self
+    }
+
+    /// Redirects to URLs of `scheme`. Default: that of the connection. Say [`Scheme::Https`] where a
+    /// proxy in front serves TLS.
+    #[must_use]
+    pub fn with_scheme(mut self, scheme: Scheme) -> Self {
+        self.scheme = Some(scheme);
         self
     }
 
@@ -97,7 +107,11 @@ impl LoginRoutes {
     /// for a wrong method on a known path, else 404. `others` are the app's own methods and paths;
     /// the login is known.
     ///
-    /// It becomes the default service of `app`, so call it on the app itself and not on a scope.
+    /// It becomes the default service of `app`, so call it on the app itself and not on a scope. It
+    /// serves the login too, at paths that are its own once they are decoded, as `/v1/login%0A` is
+    /// in FastAPI: **wrap what every login must pass, such as a rate limit, around the app** and not
+    /// around a scope.
+    ///
     /// Register `others` with a guard for the method (as `#[get]` and `App::route` do), or
     /// actix-web answers their wrong methods with an empty 405 of its own.
     pub fn configure_fallback<'a>(
@@ -157,11 +171,11 @@ impl LoginRoutes {
             .path_and_query()
             .map_or("", PathAndQuery::as_str);
         let config = request.app_config();
-        let scheme = if config.secure() {
+        let scheme = self.scheme.unwrap_or(if config.secure() {
             Scheme::Https
         } else {
             Scheme::Http
-        };
+        });
         let origin = Origin::new(scheme, header(request, &HOST), Some(config.local_addr()));
         let dialect = self.endpoint.dialect();
         match routes.find(request.method().as_str(), target.as_bytes(), &origin) {

@@ -17,7 +17,7 @@ use actix_web::web::{self, FormConfig, PayloadConfig, ServiceConfig};
 use actix_web::{App, HttpResponse, HttpServer, error, test};
 use portcullis_actix::{Bearer, LoginRoutes};
 use portcullis_core::{
-    Authenticator, BearerGuard, HashPool, HashPoolConfig, MemoryStore, TokenEndpoint,
+    Authenticator, BearerGuard, HashPool, HashPoolConfig, MemoryStore, Scheme, TokenEndpoint,
 };
 use portcullis_testkit::fastapi::{self, Answer};
 use portcullis_testkit::{FakeHasher, FakeTokens, HashWork, InFlight};
@@ -90,6 +90,24 @@ async fn another_method_is_405_and_another_path_is_the_apps() {
     }
     let request = test::TestRequest::post().uri("/v1/login").to_request();
     assert_eq!(test::call_service(&app, request).await.status(), 404);
+}
+
+#[actix_web::test]
+async fn redirects_have_the_scheme_that_was_said() {
+    let login = LoginRoutes::new(fastapi::endpoint().await.unwrap());
+    for (login, location) in [
+        (login.clone(), "http://a/v1/login"),
+        (login.with_scheme(Scheme::Https), "https://a/v1/login"),
+    ] {
+        let app = App::new().configure(|app| login.configure_fallback(app, []));
+        let app = test::init_service(app).await;
+        let request = test::TestRequest::post()
+            .uri("/v1/login/")
+            .insert_header(("host", "a"));
+        let response = test::call_service(&app, request.to_request()).await;
+        assert_eq!(response.status(), 307);
+        assert_eq!(response.headers().get("location").unwrap(), location);
+    }
 }
 
 #[actix_web::test]

@@ -7,25 +7,24 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{OriginalUri, Request};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST};
-use axum::http::request::Parts;
+use axum::extract::Request;
+use axum::http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HOST};
 use axum::http::uri::{self, PathAndQuery};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use axum::response::Response;
-use axum::routing::any;
+use axum::routing::post;
 use futures_core::Stream;
 use portcullis_core::{
-    BodyBuffer, BodyTooLarge, LoginRequest, Origin, Reply, Route, Routes, Scheme, TokenEndpoint,
+    BodyBuffer, BodyTooLarge, Dialect, LoginRequest, Origin, Reply, Route, Routes, Scheme,
+    TokenEndpoint,
 };
+
+use tower_service::Service;
 
 use crate::reply::respond;
 
 /// 8 MiB. FastAPI itself has no limit for the whole body.
 const DEFAULT_BODY_LIMIT: usize = 8 << 20;
-
-/// The place of the login among the routes of the fallback.
-const LOGIN: usize = 0;
 
 /// Makes a router of `POST /v1/login`.
 #[derive(Clone, Debug)]
@@ -34,6 +33,7 @@ pub struct LoginRoutes {
     prefix: String,
     login_path: String,
     body_limit: usize,
+    scheme: Option<Scheme>,
 }
 
 impl LoginRoutes {
@@ -45,11 +45,13 @@ impl LoginRoutes {
             prefix: "/v1".to_owned(),
             login_path: "/login".to_owned(),
             body_limit: DEFAULT_BODY_LIMIT,
+            scheme: None,
         }
     }
 
     /// Puts every path under `prefix`: empty, or a path that begins with `/` and does not end
-    /// with one. Default `/v1`.
+    /// with one. Default `/v1`. It should hold ASCII letters, digits and `-._~` besides: axum takes
+    /// braces for parameters, and compares what is percent-encoded as it was sent.
     #[must_use]
     pub fn with_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
@@ -64,7 +66,8 @@ impl LoginRoutes {
     }
 
     /// Reads at most `bytes` of a body and answers 413 to a longer one. Default 8 MiB. It holds
-    /// instead of axum's `DefaultBodyLimit`.
+    /// instead of axum's `DefaultBodyLimit`. A layer that cuts bodies shorter makes them unreadable,
+    /// which answers 400.
     #[must_use]
     pub fn with_body_limit(mut self, bytes: usize) -> Self {
         self.body_limit = bytes;
@@ -75,6 +78,15 @@ impl LoginRoutes {
     #[must_use]
     pub fn login_path(&self) -> String {
         format!("{}{}", self.prefix, self.login_path)
+    }
+
+    /// Redirects to URLs of `scheme`. Default: that of the request's URI, or else HTTP. Say
+    /// [`Scheme::Https`] where TLS is served, or a proxy in front serves it: over HTTP/1 a request
+    /// does not tell.
+    #[must_use]
+    pub fn with_scheme(mut self, scheme: Scheme) -> Self {
+        self.scheme = Some(scheme);
+        self
     }
 
     /// Makes a router of the login alone, to be merged into that of an app:
@@ -89,54 +101,61 @@ impl LoginRoutes {
         S: Clone + Send + Sync + 'static,
     {
         let login = Arc::new(self.clone());
-        let handler = any(move |request: Request| {
+        let dialect = self.endpoint.dialect();
+        let handler = post(move |request: Request| {
             let login = Arc::clone(&login);
-            async move { login.handle(request).await }
+            async move {
+                let (parts, body) = request.into_parts();
+                login.login(&parts.headers, body).await
+            }
         });
-        Router::new().route(&self.login_path(), handler)
+        let other = async move || respond(Reply::method_not_allowed("POST", dialect));
+        Router::new().route(&self.login_path(), handler.fallback(other))
     }
 
     /// Answers as FastAPI does whatever no route of `app` takes: 307 for a trailing slash, 405 for
-    /// a wrong method on a known path, else 404. `others` are the app's own methods and paths; the
-    /// login is known.
+    /// a wrong method on a known path, else 404. `others` are the app's own methods and paths, as
+    /// far as they are literal; the login is known. A path that is one of these once it is decoded,
+    /// as `/v1/%6Cogin` is, goes to `app`, and so through all its layers.
     ///
-    /// It becomes the fallback of `app`, so merge and add all routes before. axum answers HEAD
-    /// where it answers GET, which FastAPI does not.
-    pub fn with_fallback<'a, S>(
+    /// It becomes the fallback of `app`, which must be the outermost router and have all its routes.
+    /// Paths are whole, so that a login that is nested needs the whole prefix here:
+    /// `login.clone().with_prefix("/auth/v1")`. axum answers HEAD where it answers GET, which
+    /// FastAPI does not.
+    pub fn with_fallback<'a>(
         &self,
-        app: Router<S>,
+        app: Router,
         others: impl IntoIterator<Item = (&'a str, &'a str)>,
-    ) -> Router<S>
-    where
-        S: Clone + Send + Sync + 'static,
-    {
+    ) -> Router {
         let others = others
             .into_iter()
             .map(|(method, path)| (method, path.to_owned()));
-        let routes = iter::once(("POST", self.login_path())).chain(others);
-        let (login, routes) = (Arc::new(self.clone()), Arc::new(Routes::new(routes)));
-        let handler = move |request: Request| {
-            let (login, routes) = (Arc::clone(&login), Arc::clone(&routes));
-            async move { login.fall_back(&routes, request).await }
-        };
-        app.fallback(handler.clone())
-            .method_not_allowed_fallback(handler)
+        let known: Vec<_> = iter::once(("POST", self.login_path()))
+            .chain(others)
+            .collect();
+        let fallback = Arc::new(Fallback {
+            app: app.clone(),
+            routes: Routes::new(known.iter().cloned()),
+            paths: known.into_iter().map(|(_, path)| path).collect(),
+            scheme: self.scheme,
+            dialect: self.endpoint.dialect(),
+        });
+        let of_methods = Arc::clone(&fallback);
+        app.fallback(move |request: Request| {
+            let fallback = Arc::clone(&fallback);
+            async move { fallback.answer(request).await }
+        })
+        .method_not_allowed_fallback(move |request: Request| {
+            let fallback = Arc::clone(&of_methods);
+            async move { fallback.refuse_method(&request) }
+        })
     }
 
-    async fn handle(&self, request: Request) -> Response {
-        if request.method() != Method::POST {
-            let dialect = self.endpoint.dialect();
-            return respond(Reply::method_not_allowed("POST", dialect));
-        }
-        let (parts, body) = request.into_parts();
-        self.login(&parts, body).await
-    }
-
-    async fn login(&self, parts: &Parts, body: Body) -> Response {
-        let grant = match self.read(&parts.headers, body).await {
+    async fn login(&self, headers: &HeaderMap, body: Body) -> Response {
+        let grant = match self.read(headers, body).await {
             // The body goes here, before the login waits to be hashed.
             Ok(body) => {
-                let content_type = header(&parts.headers, &CONTENT_TYPE);
+                let content_type = header(headers, &CONTENT_TYPE);
                 self.endpoint
                     .read(LoginRequest::new(content_type, body.as_bytes()))
             }
@@ -160,39 +179,77 @@ impl LoginRoutes {
         }
         Ok(buffer)
     }
+}
 
-    async fn fall_back(&self, routes: &Routes, request: Request) -> Response {
-        let (parts, body) = request.into_parts();
-        // Not what a router that this one is nested in has left of it.
-        let uri = parts
-            .extensions
-            .get()
-            .map_or(&parts.uri, |OriginalUri(uri)| uri);
-        let target = uri.path_and_query().map_or("", PathAndQuery::as_str);
-        let dialect = self.endpoint.dialect();
-        match routes.find(
-            parts.method.as_str(),
-            target.as_bytes(),
-            &origin(uri, &parts.headers),
-        ) {
-            // Spelt so that axum does not see it, as `/v1/%6Cogin` is.
-            Route::Matched(LOGIN) => self.login(&parts, body).await,
-            Route::MethodNotAllowed { allow } => respond(Reply::method_not_allowed(allow, dialect)),
+/// What answers where no route of an app does.
+struct Fallback {
+    /// The app, without this.
+    app: Router,
+    routes: Routes,
+    /// Of the routes.
+    paths: Vec<String>,
+    scheme: Option<Scheme>,
+    dialect: Dialect,
+}
+
+impl Fallback {
+    async fn answer(&self, mut request: Request) -> Response {
+        match self.find(&request) {
+            Route::Matched(index) => {
+                let path = self.paths.get(index).map_or("", String::as_str);
+                let Some(uri) = with_path(request.uri(), path) else {
+                    return respond(Reply::not_found());
+                };
+                *request.uri_mut() = uri;
+                let Ok(response) = self.app.clone().call(request).await;
+                response
+            }
+            Route::MethodNotAllowed { allow } => {
+                respond(Reply::method_not_allowed(allow, self.dialect))
+            }
             Route::Redirect { location } => respond(Reply::redirect(location)),
             _ => respond(Reply::not_found()),
         }
     }
+
+    /// axum knows the path, if we do not.
+    fn refuse_method(&self, request: &Request) -> Response {
+        if let Route::MethodNotAllowed { allow } = self.find(request) {
+            return respond(Reply::method_not_allowed(allow, self.dialect));
+        }
+        let mut response = respond(Reply::method_not_allowed("", self.dialect));
+        // axum adds what it knows.
+        response.headers_mut().remove(ALLOW);
+        response
+    }
+
+    fn find(&self, request: &Request) -> Route {
+        let (uri, headers) = (request.uri(), request.headers());
+        let target = uri.path_and_query().map_or("", PathAndQuery::as_str);
+        // HTTP/1 says the host in a header and no scheme; HTTP/2 says both in the URI.
+        let scheme = self.scheme.unwrap_or({
+            if uri.scheme() == Some(&uri::Scheme::HTTPS) {
+                Scheme::Https
+            } else {
+                Scheme::Http
+            }
+        });
+        let host = header(headers, &HOST).or_else(|| Some(uri.authority()?.as_str().as_bytes()));
+        let origin = Origin::new(scheme, host, None);
+        self.routes
+            .find(request.method().as_str(), target.as_bytes(), &origin)
+    }
 }
 
-/// HTTP/1 says the host in a header and no scheme; HTTP/2 says both in the URI.
-fn origin<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Origin<'a> {
-    let scheme = if uri.scheme() == Some(&uri::Scheme::HTTPS) {
-        Scheme::Https
-    } else {
-        Scheme::Http
+/// The same URI with another path, unless that cannot stand in one.
+fn with_path(uri: &Uri, path: &str) -> Option<Uri> {
+    let mut parts = uri.clone().into_parts();
+    let path_and_query = match uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
     };
-    let host = header(headers, &HOST).or_else(|| Some(uri.authority()?.as_str().as_bytes()));
-    Origin::new(scheme, host, None)
+    parts.path_and_query = Some(path_and_query.parse().ok()?);
+    Uri::from_parts(parts).ok()
 }
 
 /// The first header of that name, as sent.

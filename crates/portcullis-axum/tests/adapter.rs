@@ -14,11 +14,11 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderValue, Request, StatusCode};
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::get;
 use futures_util::stream::iter;
 use portcullis_axum::{Bearer, LoginRoutes};
 use portcullis_core::{
-    Authenticator, BearerGuard, HashPool, HashPoolConfig, MemoryStore, TokenEndpoint,
+    Authenticator, BearerGuard, HashPool, HashPoolConfig, MemoryStore, Scheme, TokenEndpoint,
 };
 use portcullis_testkit::fastapi::{self, Answer, Case};
 use portcullis_testkit::{FakeHasher, FakeTokens, HashWork, InFlight};
@@ -58,30 +58,94 @@ async fn recorded_requests_that_no_route_takes_are_answered_as_fastapi_did() {
 #[tokio::test]
 async fn a_redirect_leads_to_where_the_client_believes_the_whole_app_is() {
     let login = login().await;
-    let app = Router::<()>::new().nest("/auth", login.router());
-    let app = login.clone().with_prefix("/auth/v1").with_fallback(app, []);
-    for (uri, host, location) in [
+    let app = Router::new().nest("/auth", login.router());
+    let login = login.with_prefix("/auth/v1");
+    let https = login.clone().with_scheme(Scheme::Https);
+    for (login, uri, host, location) in [
         (
+            &login,
             "/auth/v1/login/",
-            Some("a.example"),
-            "http://a.example/auth/v1/login",
+            Some("a"),
+            "http://a/auth/v1/login",
         ),
         (
-            "https://b.example/auth/v1/login/",
-            None,
-            "https://b.example/auth/v1/login",
+            &https,
+            "/auth/v1/login/",
+            Some("a"),
+            "https://a/auth/v1/login",
         ),
-        ("/auth/v1/login/", None, "/auth/v1/login"),
+        (
+            &login,
+            "https://b/auth/v1/login/?x",
+            None,
+            "https://b/auth/v1/login?x",
+        ),
+        (&login, "/auth/v1/login/", None, "/auth/v1/login"),
     ] {
+        let app = login.with_fallback(app.clone(), []);
         let mut request = Request::post(uri);
         if let Some(host) = host {
             request = request.header("host", host);
         }
         let response = send(&app, request.body(Body::empty()).unwrap()).await;
         assert_eq!(response.status(), 307);
-        assert_eq!(response.headers().get("location").unwrap(), location);
+        assert_eq!(response.headers()["location"], location);
     }
 }
+
+#[tokio::test]
+async fn no_spelling_of_a_path_avoids_what_the_app_laid_around_it() {
+    let login = login().await;
+    let deny = || from_fn(async |_: Request<Body>, _: Next| StatusCode::TOO_MANY_REQUESTS);
+    let around_the_login = Router::new().merge(login.router().layer(deny()));
+    let around_all = Router::new().merge(login.router()).layer(deny());
+    let later = login
+        .with_fallback(Router::new().merge(login.router()), [])
+        .layer(deny());
+    let app = |router| login.with_fallback(router, []);
+    for app in [app(around_the_login), app(around_all), later] {
+        for path in ["/v1/login", "/v1/%6Cogin", "/v1/login%0A"] {
+            let request = Request::post(path).body(Body::empty()).unwrap();
+            assert_eq!(send(&app, request).await.status(), 429, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_apps_own_routes_are_answered_as_fastapi_does() {
+    let login = login().await;
+    let app = Router::new()
+        .route("/v1/me", get(me))
+        .route("/v1/users/{id}", get(teapot))
+        .with_state(guard())
+        .merge(login.router());
+    let app = login.with_fallback(app, [("GET", "/v1/me")]);
+    for (method, uri, status, allow, body) in [
+        ("GET", "/v1/m%65?x", 200, None, "ada"),
+        ("DELETE", "/v1/m%65", 405, Some("GET"), NOT_ALLOWED),
+        ("DELETE", "/v1/me", 405, Some("GET"), NOT_ALLOWED),
+        // axum's own list.
+        ("DELETE", "/v1/users/7", 405, Some("GET,HEAD"), NOT_ALLOWED),
+        ("GET", "/v1/users/7", 418, None, ""),
+        ("GET", "/v1/users", 404, None, r#"{"detail":"Not Found"}"#),
+    ] {
+        let request = Request::builder()
+            .method(method)
+            .uri(uri)
+            .header("authorization", "Bearer good");
+        let response = send(&app, request.body(Body::empty()).unwrap()).await;
+        assert_eq!(response.status(), status, "{method} {uri}");
+        let allowed = response.headers().get("allow").cloned();
+        assert_eq!(
+            allowed,
+            allow.map(HeaderValue::from_static),
+            "{method} {uri}"
+        );
+        assert_eq!(body_of(response).await, body, "{method} {uri}");
+    }
+}
+
+const NOT_ALLOWED: &str = r#"{"detail":"Method Not Allowed"}"#;
 
 #[tokio::test]
 async fn another_method_is_405_and_another_path_is_the_apps() {
@@ -178,8 +242,29 @@ async fn a_login_whose_client_has_gone_is_not_hashed() {
 async fn a_handler_sees_only_bearers_of_good_tokens() {
     let app = Router::new()
         .route("/me", get(me))
-        .route("/public", post(teapot))
+        .route("/maybe", get(maybe))
         .with_state(guard());
+    for (request, status, body) in [
+        (None, 200, "nobody"),
+        (Some("Basic x"), 200, "nobody"),
+        (
+            Some("Bearer bad"),
+            401,
+            r#"{"detail":"Could not validate credentials"}"#,
+        ),
+        (
+            Some("Bearer out"),
+            503,
+            r#"{"detail":"Service Unavailable"}"#,
+        ),
+        (Some("Bearer good"), 200, "ada"),
+    ]
+    .map(|(authorization, status, body)| (get_as("/maybe", authorization), status, body))
+    {
+        let response = send(&app, request).await;
+        assert_eq!(response.status(), status);
+        assert_eq!(body_of(response).await, body);
+    }
     for (authorization, status, body) in [
         (None, 401, r#"{"detail":"Not authenticated"}"#),
         (Some("Basic x"), 401, r#"{"detail":"Not authenticated"}"#),
@@ -200,11 +285,7 @@ async fn a_handler_sees_only_bearers_of_good_tokens() {
         ),
         (Some("bearer good"), 200, "ada"),
     ] {
-        let mut request = Request::get("/me");
-        if let Some(authorization) = authorization {
-            request = request.header("authorization", authorization);
-        }
-        let response = send(&app, request.body(Body::empty()).unwrap()).await;
+        let response = send(&app, get_as("/me", authorization)).await;
         assert_eq!(response.status(), status, "{authorization:?}");
         let challenge = response.headers().get("www-authenticate").cloned();
         assert_eq!(
@@ -238,6 +319,18 @@ fn guard() -> BearerGuard {
 
 async fn me(bearer: Bearer) -> String {
     bearer.claims.sub.to_string()
+}
+
+async fn maybe(bearer: Option<Bearer>) -> String {
+    bearer.map_or("nobody".to_owned(), |bearer| bearer.claims.sub.to_string())
+}
+
+fn get_as(path: &str, authorization: Option<&str>) -> Request<Body> {
+    let mut request = Request::get(path);
+    if let Some(authorization) = authorization {
+        request = request.header("authorization", authorization);
+    }
+    request.body(Body::empty()).unwrap()
 }
 
 async fn teapot() -> StatusCode {
