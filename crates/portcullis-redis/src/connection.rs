@@ -138,6 +138,12 @@ impl Departure {
         }
         is_due
     }
+
+    /// Begins the pause anew.
+    pub(crate) fn postpone(&self) {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = Some(Instant::now());
+    }
 }
 
 const PAUSE: Duration = Duration::from_secs(1);

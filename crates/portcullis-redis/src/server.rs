@@ -52,7 +52,7 @@ impl Server {
     }
 
     pub(crate) async fn send(&self, command: &Cmd, deadline: Instant) -> RedisResult<Value> {
-        let mut link = by(deadline, self.link()).await?;
+        let mut link = by(deadline, self.link(deadline)).await?;
         let reply = by(deadline, command.query_async(&mut link.connection)).await;
         match &reply {
             // After a time-out too: perhaps the other end is gone without a word. Calls that wait
@@ -66,16 +66,34 @@ impl Server {
         reply
     }
 
-    /// The connection; a new one if there is none or it was lost. One call makes it, and the
-    /// others wait.
-    async fn link(&self) -> RedisResult<Link> {
+    /// The connection; a new one if there is none, it was lost, or it leads to who refuses. One call
+    /// makes it, and the others wait.
+    async fn link(&self, deadline: Instant) -> RedisResult<Link> {
         let mut current = self.link.lock().await;
-        if let Some(link) = &*current
-            && !self.departure.is_due(&link.health)
-        {
+        let Some(link) = &*current else {
+            return Ok(current.insert(self.connect().await?).clone());
+        };
+        if !self.departure.is_due(&link.health) {
             return Ok(link.clone());
         }
-        *current = None;
+        if link.health.lost.load(Ordering::Relaxed) {
+            *current = None;
+            return Ok(current.insert(self.connect().await?).clone());
+        }
+        // Who refuses changes answers look-ups still, which is better than nothing. There must be time
+        // left to ask, for this call and for those that wait for it.
+        let now = Instant::now();
+        let a_while = deadline.saturating_duration_since(now) / 4;
+        match by(now + a_while, self.connect()).await {
+            Ok(link) => Ok(current.insert(link).clone()),
+            Err(_) => {
+                self.departure.postpone();
+                Ok(link.clone())
+            }
+        }
+    }
+
+    async fn connect(&self) -> RedisResult<Link> {
         let health = Arc::new(Health::default());
         let closed = Arc::clone(&health);
         let config = AsyncConnectionConfig::new()
@@ -92,7 +110,7 @@ impl Server {
             .client
             .get_multiplexed_async_connection_with_config(&config)
             .await?;
-        Ok(current.insert(Link { connection, health }).clone())
+        Ok(Link { connection, health })
     }
 }
 

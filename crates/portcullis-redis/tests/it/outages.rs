@@ -154,6 +154,22 @@ async fn logins_follow_to_who_takes_over_once_a_change_was_refused() {
 }
 
 #[tokio::test]
+async fn who_takes_over_and_is_silent_ends_no_look_up() {
+    let (old, mut new) = (Server::start().unwrap(), Server::start().unwrap());
+    let target = Arc::new(AtomicU16::new(old.port()));
+    let url = forward(Arc::clone(&target), |_| true).await;
+    let logins = Logins::with_alice(open(&with_timeout(&url)).await).await;
+    command(&old, ["REPLICAOF", "127.0.0.1", "1"]);
+    new.pause().unwrap();
+    target.store(new.port(), Ordering::Relaxed);
+
+    is_unavailable(&logins.change().await.unwrap_err());
+    logins.are_answered().await;
+    patience_ends().await;
+    logins.are_answered().await;
+}
+
+#[tokio::test]
 async fn a_server_that_goes_on_refusing_is_not_connected_to_for_each_call() {
     let server = Server::start().unwrap();
     let target = Arc::new(AtomicU16::new(server.port()));
