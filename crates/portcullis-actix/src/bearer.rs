@@ -7,7 +7,7 @@ use std::pin::Pin;
 use actix_web::dev::Payload;
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::{Error, FromRequest, HttpRequest};
-use portcullis_core::{BearerGuard, BearerRefusal, Error as CoreError, ErrorKind, Reply};
+use portcullis_core::{BearerGuard, BearerRefusal, Reply};
 
 use crate::login::header;
 use crate::reply::Refused;
@@ -60,10 +60,9 @@ impl FromRequest for Bearer {
         Box::pin(async move {
             let bearer = match guard {
                 Some(guard) => guard.check(authorization.as_deref()).await,
-                None => Err(BearerRefusal::Failed(CoreError::new(
-                    ErrorKind::InvalidConfig,
+                None => Err(BearerRefusal::without_guard(
                     "add a BearerGuard to the app with `app_data`",
-                ))),
+                )),
             };
             bearer
                 .map(Self)

@@ -84,6 +84,15 @@ pub enum BearerRefusal {
     NotAuthenticated,
 }
 
+impl BearerRefusal {
+    /// For an adapter that is asked for a [`Bearer`] by an app without a [`BearerGuard`]: a failure,
+    /// which is logged with the `advice` to the developer.
+    #[must_use]
+    pub fn without_guard(advice: &'static str) -> Self {
+        refusal(Error::new(ErrorKind::InvalidConfig, advice))
+    }
+}
+
 impl fmt::Display for BearerRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::builder::FalseyValueParser;
 use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
-use portcullis::Argon2Params;
+use portcullis::{Argon2Params, Scheme};
 
 /// A login server: POST /v1/login takes the OAuth2 password form and answers a bearer token.
 #[derive(Debug, Parser)]
@@ -76,10 +76,28 @@ pub(crate) struct ServeArgs {
     /// The path under which login and me are served.
     #[arg(long, env = "PORTCULLIS_PREFIX", default_value = "/v1")]
     pub(crate) prefix: String,
+    /// The scheme of URLs that clients are redirected to; `https` behind a proxy that serves TLS.
+    #[arg(long, env = "PORTCULLIS_SCHEME", default_value = "http")]
+    pub(crate) scheme: SchemeArg,
     #[command(flatten)]
     pub(crate) tokens: TokenArgs,
     #[command(flatten)]
     pub(crate) hashing: HashArgs,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum SchemeArg {
+    Http,
+    Https,
+}
+
+impl From<SchemeArg> for Scheme {
+    fn from(scheme: SchemeArg) -> Self {
+        match scheme {
+            SchemeArg::Http => Self::Http,
+            SchemeArg::Https => Self::Https,
+        }
+    }
 }
 
 #[derive(Debug, clap::Args)]

@@ -1,7 +1,7 @@
 //! A server to try out: nothing to set up, nothing left behind.
 
-use portcullis::Secret;
 use portcullis::jwt::{JwtIssuer, SigningKey};
+use portcullis::{Scheme, Secret};
 
 use crate::args::DemoArgs;
 use crate::failure::Failure;
@@ -33,6 +33,7 @@ pub(crate) async fn run(args: DemoArgs) -> Result<(), Failure> {
     let server = Server {
         listen: args.listen,
         prefix: "/v1".to_owned(),
+        scheme: Scheme::Http,
         users,
         tokens: Tokens::jwt(JwtIssuer::new(key, "portcullis", "portcullis")),
         pool: serve::pool(&args.hashing)?,

@@ -15,7 +15,7 @@ use actix_web::{App, HttpResponse, HttpServer};
 use portcullis::actix::{Bearer, LoginRoutes};
 use portcullis::{
     Argon2Params, Argon2idHasher, Authenticator, BearerGuard, CredentialStore, HashPool,
-    HashPoolConfig, TokenEndpoint, openapi,
+    HashPoolConfig, Scheme, TokenEndpoint, openapi,
 };
 use serde::Serialize;
 
@@ -33,6 +33,7 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
     let server = Server {
         listen: args.listen,
         prefix: args.prefix,
+        scheme: args.scheme.into(),
         tokens: Tokens::open(&args.tokens, &args.store.url, stores.tokens).await?,
         users: stores.credentials,
         pool: pool(&args.hashing)?,
@@ -46,6 +47,7 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
 pub(crate) struct Server {
     pub(crate) listen: SocketAddr,
     pub(crate) prefix: String,
+    pub(crate) scheme: Scheme,
     pub(crate) users: Arc<dyn CredentialStore>,
     pub(crate) tokens: Tokens,
     pub(crate) pool: HashPool,
@@ -59,7 +61,9 @@ impl Server {
             BearerGuard::new(self.tokens.verifier).with_credential_check(Arc::clone(&self.users));
         let authenticator = Authenticator::new(self.users, self.pool)?;
         let endpoint = TokenEndpoint::new(authenticator, self.tokens.issuer);
-        let login = LoginRoutes::new(endpoint).with_prefix(self.prefix.as_str());
+        let login = LoginRoutes::new(endpoint)
+            .with_prefix(self.prefix.as_str())
+            .with_scheme(self.scheme);
         let me_path = format!("{}/me", self.prefix);
         let document = Data::new(openapi::login_document(&login.login_path()));
         let server = HttpServer::new(move || {

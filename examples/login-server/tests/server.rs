@@ -138,6 +138,17 @@ fn the_prefix_moves_every_path_but_those_for_operators() {
 }
 
 #[test]
+fn redirects_lead_to_where_a_proxy_serves_tls() {
+    let directory = tempfile::tempdir().unwrap();
+    let args = ["serve", "--store", "memory:", "--scheme", "https"];
+    let server = Server::start(directory.path(), args);
+    assert_eq!(
+        server.get("/v1/me/").header("location"),
+        Some("https://testserver/v1/me")
+    );
+}
+
+#[test]
 fn sigterm_ends_the_server_well() {
     let directory = tempfile::tempdir().unwrap();
     assert!(serve(directory.path()).terminate());
