@@ -19,8 +19,9 @@ use crate::verifier::{JwtVerifier, MAX_TOKEN_LEN};
 ///
 /// Their header is `typ`, `alg` and, if the key has one, `kid`; their claims are `iss`, `sub`,
 /// `aud`, `exp`, `iat`, `nbf`, `jti`, and `client_id` and `scope` if there are any. Times are whole
-/// seconds; `iat` is [`TokenRequest::issued_at`] and `nbf` equals it, while `exp` counts from now. A `client_id` longer than 256 bytes is left out: it was not
-/// authenticated, and a client must not be able to make its token too long to use.
+/// seconds; `iat` is [`TokenRequest::issued_at`] and `nbf` equals it, while `exp` counts from now. A
+/// `client_id` longer than 256 bytes is left out: it was not authenticated, and a client must not be
+/// able to make its token too long to use.
 #[derive(Debug)]
 pub struct JwtIssuer {
     signing_key: SigningKey,

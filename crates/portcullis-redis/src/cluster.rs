@@ -12,8 +12,8 @@ use redis::{Cmd, ErrorKind, ProtocolVersion, RedisError, RedisResult, ServerErro
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::connection::{Departure, Health, by};
 use crate::error::is_misdirected;
+use crate::link::{Departure, Health, by};
 
 /// A cluster, by the driver's connections to its nodes. The driver makes them anew when they are
 /// closed, and when a key is not where it was.

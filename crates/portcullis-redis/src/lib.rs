@@ -10,6 +10,8 @@ mod fields;
 
 mod keys;
 
+mod link;
+
 mod open;
 
 mod script;

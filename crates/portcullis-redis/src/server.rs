@@ -19,8 +19,8 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::connection::{Departure, Health, by};
 use crate::error::is_misdirected;
+use crate::link::{Departure, Health, by};
 
 /// One server, by one connection that all calls share.
 pub(crate) struct Server {
