@@ -5,22 +5,20 @@ use std::iter;
 use std::pin::pin;
 use std::sync::Arc;
 
+use actix_web::http::Uri;
 use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
-use actix_web::http::uri::PathAndQuery;
 use actix_web::web::{self, Payload, ServiceConfig};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, guard};
 use futures_core::Stream;
 use portcullis_core::{
-    BodyBuffer, BodyTooLarge, LoginRequest, Origin, Reply, Route, Routes, Scheme, TokenEndpoint,
+    BodyBuffer, BodyTooLarge, Dialect, LoginRequest, Origin, Reply, Route, Routes, Scheme,
+    TokenEndpoint,
 };
 
 use crate::reply::respond;
 
 /// 8 MiB. FastAPI itself has no limit for the whole body.
 const DEFAULT_BODY_LIMIT: usize = 8 << 20;
-
-/// The place of the login among the routes of the fallback.
-const LOGIN: usize = 0;
 
 /// Adds `POST /v1/login` to an app.
 ///
@@ -86,20 +84,37 @@ impl LoginRoutes {
 
     /// Adds the login to an app or scope: `App::new().configure(|app| login.configure(app))`.
     ///
-    /// Other methods than POST on its path answer 405.
+    /// Other methods than POST on its path answer 405. As in FastAPI, the path is known by every
+    /// spelling that is this once it is decoded, as `/v1%2Flogin` is, if it is the whole path.
     pub fn configure(&self, app: &mut ServiceConfig) {
         let login = Arc::new(self.clone());
-        let dialect = self.endpoint.dialect();
-        let post = web::post().to(move |request: HttpRequest, body: Payload| {
+        let post = || {
             let login = Arc::clone(&login);
-            async move { login.login(&request, body).await }
-        });
+            web::post().to(move |request: HttpRequest, body: Payload| {
+                let login = Arc::clone(&login);
+                async move { login.login(&request, body).await }
+            })
+        };
+        let dialect = self.endpoint.dialect();
         let other =
             web::to(move || async move { respond(Reply::method_not_allowed("POST", dialect)) });
         app.service(
             web::resource(self.login_path())
-                .route(post)
+                .route(post())
                 .default_service(other),
+        );
+        // actix-web tells these apart. Here and not in the fallback, so that what is wrapped around
+        // the login is wrapped around all of it.
+        let routes = Routes::new([("POST", self.login_path())]);
+        let spelt_otherwise = guard::fn_guard(move |context| {
+            let head = context.head();
+            let origin = Origin::new(Scheme::Http, None, None);
+            routes.find(head.method.as_str(), target(&head.uri), &origin) == Route::Matched(0)
+        });
+        app.service(
+            web::resource("/{path}*")
+                .guard(spelt_otherwise)
+                .route(post()),
         );
     }
 
@@ -107,11 +122,7 @@ impl LoginRoutes {
     /// for a wrong method on a known path, else 404. `others` are the app's own methods and paths;
     /// the login is known.
     ///
-    /// It becomes the default service of `app`, so call it on the app itself and not on a scope. It
-    /// serves the login too, at paths that are its own once they are decoded, as `/v1/login%0A` is
-    /// in FastAPI: **wrap what every login must pass, such as a rate limit, around the app** and not
-    /// around a scope.
-    ///
+    /// It becomes the default service of `app`, so call it on the app itself and not on a scope.
     /// Register `others` with a guard for the method (as `#[get]` and `App::route` do), or
     /// actix-web answers their wrong methods with an empty 405 of its own.
     pub fn configure_fallback<'a>(
@@ -119,15 +130,15 @@ impl LoginRoutes {
         app: &mut ServiceConfig,
         others: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) {
-        let login = Arc::new(self.clone());
+        let (dialect, scheme) = (self.endpoint.dialect(), self.scheme);
         let others = others
             .into_iter()
             .map(|(method, path)| (method, path.to_owned()));
         let routes = iter::once(("POST", self.login_path())).chain(others);
         let routes = Arc::new(Routes::new(routes));
-        app.default_service(web::to(move |request: HttpRequest, body: Payload| {
-            let (login, routes) = (Arc::clone(&login), Arc::clone(&routes));
-            async move { login.fall_back(&routes, &request, body).await }
+        app.default_service(web::to(move |request: HttpRequest| {
+            let routes = Arc::clone(&routes);
+            async move { respond(fall_back(&routes, &request, scheme, dialect)) }
         }));
     }
 
@@ -159,33 +170,32 @@ impl LoginRoutes {
         }
         Ok(buffer)
     }
+}
 
-    async fn fall_back(
-        &self,
-        routes: &Routes,
-        request: &HttpRequest,
-        body: Payload,
-    ) -> HttpResponse {
-        let target = request
-            .uri()
-            .path_and_query()
-            .map_or("", PathAndQuery::as_str);
-        let config = request.app_config();
-        let scheme = self.scheme.unwrap_or(if config.secure() {
-            Scheme::Https
-        } else {
-            Scheme::Http
-        });
-        let origin = Origin::new(scheme, header(request, &HOST), Some(config.local_addr()));
-        let dialect = self.endpoint.dialect();
-        match routes.find(request.method().as_str(), target.as_bytes(), &origin) {
-            // Spelt so that actix-web does not see it, as `/v1/login%0A` is.
-            Route::Matched(LOGIN) => self.login(request, body).await,
-            Route::MethodNotAllowed { allow } => respond(Reply::method_not_allowed(allow, dialect)),
-            Route::Redirect { location } => respond(Reply::redirect(location)),
-            _ => respond(Reply::not_found()),
-        }
+fn fall_back(
+    routes: &Routes,
+    request: &HttpRequest,
+    scheme: Option<Scheme>,
+    dialect: Dialect,
+) -> Reply {
+    let config = request.app_config();
+    let scheme = scheme.unwrap_or(if config.secure() {
+        Scheme::Https
+    } else {
+        Scheme::Http
+    });
+    let origin = Origin::new(scheme, header(request, &HOST), Some(config.local_addr()));
+    match routes.find(request.method().as_str(), target(request.uri()), &origin) {
+        Route::MethodNotAllowed { allow } => Reply::method_not_allowed(allow, dialect),
+        Route::Redirect { location } => Reply::redirect(location),
+        _ => Reply::not_found(),
     }
+}
+
+/// The path and query, as sent.
+fn target(uri: &Uri) -> &[u8] {
+    uri.path_and_query()
+        .map_or(b"", |target| target.as_str().as_bytes())
 }
 
 /// The first header of that name, as sent.

@@ -93,6 +93,44 @@ async fn another_method_is_405_and_another_path_is_the_apps() {
 }
 
 #[actix_web::test]
+async fn no_spelling_of_a_path_avoids_what_the_app_wrapped_around_the_login() {
+    let login = LoginRoutes::new(fastapi::endpoint().await.unwrap());
+    let paths = [
+        "/v1/login",
+        "/v1/%6Cogin",
+        "/v1%2Flogin",
+        "/v1/login%0A",
+        "/v1%2flogin%0a",
+    ];
+    for (limited, status) in [(false, 422), (true, 429)] {
+        let app = App::new()
+            .service(
+                web::scope("")
+                    .wrap_fn(move |request, service| {
+                        let answer = (!limited).then(|| service.call(request));
+                        async move {
+                            match answer {
+                                Some(answer) => answer.await,
+                                None => Err(error::ErrorTooManyRequests("")),
+                            }
+                        }
+                    })
+                    .configure(|scope| login.configure(scope)),
+            )
+            .configure(|app| login.configure_fallback(app, []));
+        let app = test::init_service(app).await;
+        for path in paths {
+            let request = test::TestRequest::post().uri(path).to_request();
+            let answered = match app.call(request).await {
+                Ok(response) => response.status(),
+                Err(error) => error.as_response_error().status_code(),
+            };
+            assert_eq!(answered, status, "{path}");
+        }
+    }
+}
+
+#[actix_web::test]
 async fn redirects_have_the_scheme_that_was_said() {
     let login = LoginRoutes::new(fastapi::endpoint().await.unwrap());
     for (login, location) in [
