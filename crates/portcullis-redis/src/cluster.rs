@@ -1,7 +1,7 @@
 //! A cluster: reaches the node that has a key, and follows the key when it moves.
 
 use std::future::pending;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ pub(crate) struct Cluster {
     client: ClusterClient,
     link: Mutex<Option<ClusterLink>>,
     departure: Departure,
+    generation: AtomicU64,
 }
 
 struct ClusterLink {
@@ -41,6 +42,7 @@ impl Cluster {
             client: builder.build()?,
             link: Mutex::new(None),
             departure: Departure::default(),
+            generation: AtomicU64::new(0),
         })
     }
 
@@ -62,6 +64,11 @@ impl Cluster {
         reply
     }
 
+    /// How many connections there have been.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Relaxed)
+    }
+
     fn link(&self, timeout: Duration) -> (ClusterConnection, Arc<Health>) {
         let mut current = self.link.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(link) = &mut *current
@@ -74,6 +81,7 @@ impl Cluster {
             // Nodes that are silent must leave time for the others.
             .set_connection_timeout(timeout / 4)
             .set_response_timeout(timeout);
+        self.generation.fetch_add(1, Ordering::Relaxed);
         let mut runtime = JoinSet::new();
         runtime.spawn(pending());
         let link = current.insert(ClusterLink {

@@ -27,7 +27,15 @@ impl Connection {
             connection: self,
             timeout,
             deadline: Instant::now() + timeout,
-            has_moved: AtomicBool::new(false),
+            generation: self.generation(),
+            was_refused: AtomicBool::new(false),
+        }
+    }
+
+    fn generation(&self) -> u64 {
+        match self {
+            Self::Cluster(cluster) => cluster.generation(),
+            Self::Server(server) => server.generation(),
         }
     }
 }
@@ -37,8 +45,11 @@ pub(crate) struct Call<'a> {
     connection: &'a Connection,
     timeout: Duration,
     deadline: Instant,
-    /// Whether another server than before has answered in the middle of the call.
-    has_moved: AtomicBool,
+    /// Of the connection, when the call began.
+    generation: u64,
+    /// Whether somebody was asked who is not the one to ask. A cluster's driver may then ask another
+    /// by the same connection.
+    was_refused: AtomicBool,
 }
 
 impl Call<'_> {
@@ -76,9 +87,10 @@ impl Call<'_> {
         Ok(reply.map_err(|error| from_driver(&error))? == Value::Int(1))
     }
 
-    /// Tells whether what the call did before may be missing where it went on.
+    /// Tells whether what the call did before may be missing where it went on. The connection may
+    /// have been given up by another call.
     pub(crate) fn has_moved(&self) -> bool {
-        self.has_moved.load(Ordering::Relaxed)
+        self.was_refused.load(Ordering::Relaxed) || self.connection.generation() != self.generation
     }
 
     async fn send(&self, command: &Cmd) -> RedisResult<Value> {
@@ -86,7 +98,7 @@ impl Call<'_> {
             // Nothing was done, and the connection is given up, if not too often: a new one may
             // lead to whoever has taken over.
             Err(error) if is_misdirected(&error) => {
-                self.has_moved.store(true, Ordering::Relaxed);
+                self.was_refused.store(true, Ordering::Relaxed);
                 self.send_once(command).await
             }
             reply => reply,

@@ -5,7 +5,7 @@
 //! I/O, such as a password refused; nor does it give up a connection on which nobody answers.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 #[cfg(feature = "tls")]
 use redis::ConnectionAddr;
@@ -27,6 +27,7 @@ pub(crate) struct Server {
     client: Client,
     link: Mutex<Option<Link>>,
     departure: Departure,
+    generation: AtomicU64,
 }
 
 #[derive(Clone)]
@@ -48,6 +49,7 @@ impl Server {
             client: Client::open(address.set_redis_settings(settings))?,
             link: Mutex::new(None),
             departure: Departure::default(),
+            generation: AtomicU64::new(0),
         })
     }
 
@@ -70,15 +72,12 @@ impl Server {
     /// makes it, and the others wait.
     async fn link(&self, deadline: Instant) -> RedisResult<Link> {
         let mut current = self.link.lock().await;
+        current.take_if(|link| link.health.lost.load(Ordering::Relaxed));
         let Some(link) = &*current else {
             return Ok(current.insert(self.connect().await?).clone());
         };
         if !self.departure.is_due(&link.health) {
             return Ok(link.clone());
-        }
-        if link.health.lost.load(Ordering::Relaxed) {
-            *current = None;
-            return Ok(current.insert(self.connect().await?).clone());
         }
         // Who refuses changes answers look-ups still, which is better than nothing. There must be time
         // left to ask, for this call and for those that wait for it.
@@ -91,6 +90,11 @@ impl Server {
                 Ok(link.clone())
             }
         }
+    }
+
+    /// How many connections there have been.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Relaxed)
     }
 
     async fn connect(&self) -> RedisResult<Link> {
@@ -110,6 +114,7 @@ impl Server {
             .client
             .get_multiplexed_async_connection_with_config(&config)
             .await?;
+        self.generation.fetch_add(1, Ordering::Relaxed);
         Ok(Link { connection, health })
     }
 }

@@ -87,7 +87,7 @@ impl FakeHasher {
     }
 
     /// Lets no step of work begin until [`release`](Self::release): the thread waits. So a pool is
-    /// kept busy for as long as a test wants.
+    /// kept busy for as long as a test wants; an inline pool would keep the test itself.
     pub fn hold(&self) {
         *self.held() = true;
     }
