@@ -2,17 +2,18 @@
 
 use std::future::poll_fn;
 use std::iter;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
 use actix_web::http::Uri;
 use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
 use actix_web::web::{self, Payload, ServiceConfig};
-use actix_web::{HttpRequest, HttpResponse, guard};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, guard};
 use futures_core::Stream;
 use portcullis_core::{
-    BodyBuffer, BodyTooLarge, Dialect, LoginRequest, Origin, Reply, Route, Routes, Scheme,
-    TokenEndpoint,
+    BodyBuffer, BodyTooLarge, Dialect, LoginRequest, Origin, RemoteAddress, Reply, Route, Routes,
+    Scheme, TokenEndpoint,
 };
 
 use crate::reply::respond;
@@ -21,6 +22,9 @@ use crate::reply::respond;
 const DEFAULT_BODY_LIMIT: usize = 8 << 20;
 
 /// Adds `POST /v1/login` to an app.
+///
+/// For a throttle, clients are where the connection comes from, or where a [`RemoteAddress`] among
+/// the extensions of the request says.
 ///
 /// Build it once, outside the closure given to `HttpServer::new`: that runs once per worker, and
 /// each would get a hash pool of its own.
@@ -153,7 +157,7 @@ impl LoginRoutes {
             Err(reply) => Err(reply),
         };
         respond(match grant {
-            Ok(grant) => self.endpoint.answer(&grant).await,
+            Ok(grant) => self.endpoint.answer(&grant, remote_address(request)).await,
             Err(reply) => reply,
         })
     }
@@ -190,6 +194,14 @@ fn fall_back(
         Route::Redirect { location } => Reply::redirect(location),
         _ => Reply::not_found(),
     }
+}
+
+/// What a middleware says, or else the connection.
+fn remote_address(request: &HttpRequest) -> Option<IpAddr> {
+    let said = request.extensions().get().copied();
+    let connected = || Some(RemoteAddress(request.peer_addr()?.ip()));
+    said.or_else(connected)
+        .map(|RemoteAddress(address)| address)
 }
 
 /// The path and query, as sent.

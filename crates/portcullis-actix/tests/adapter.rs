@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::num::NonZero;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,10 +14,11 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::ContentType;
 use actix_web::middleware::ErrorHandlers;
 use actix_web::web::{self, FormConfig, PayloadConfig, ServiceConfig};
-use actix_web::{App, HttpResponse, HttpServer, error, test};
+use actix_web::{App, HttpMessage, HttpResponse, HttpServer, error, test};
 use portcullis_actix::{Bearer, LoginRoutes};
 use portcullis_core::{
-    Authenticator, BearerGuard, HashPool, HashPoolConfig, MemoryStore, Scheme, TokenEndpoint,
+    Authenticator, BearerGuard, HashPool, HashPoolConfig, MemoryStore, MemoryThrottleStore,
+    RemoteAddress, Scheme, Throttle, TokenEndpoint,
 };
 use portcullis_testkit::fastapi::{self, Answer};
 use portcullis_testkit::{FakeHasher, FakeTokens, HashWork, InFlight};
@@ -146,6 +147,39 @@ async fn redirects_have_the_scheme_that_was_said() {
         assert_eq!(response.status(), 307);
         assert_eq!(response.headers().get("location").unwrap(), location);
     }
+}
+
+#[actix_web::test]
+async fn a_client_is_where_its_connection_or_else_a_middleware_says() {
+    let throttle = Throttle::new(Arc::new(MemoryThrottleStore::new()));
+    let endpoint = fastapi::endpoint().await.unwrap().with_throttle(throttle);
+    let login = LoginRoutes::new(endpoint);
+    let app = test::init_service(App::new().configure(|app| login.configure(app))).await;
+    let [home, abroad, proxy] = [[192, 0, 2, 1], [192, 0, 2, 2], [10, 0, 0, 1]].map(IpAddr::from);
+    let login = async |connected: Option<IpAddr>, said: Option<IpAddr>, password: &str| {
+        let mut request = test::TestRequest::post()
+            .uri("/v1/login")
+            .insert_header(ContentType::form_url_encoded())
+            .set_payload(format!("username=ada%40example.com&password={password}"));
+        if let Some(address) = connected {
+            request = request.peer_addr(SocketAddr::new(address, 9));
+        }
+        let request = request.to_request();
+        if let Some(address) = said {
+            request.extensions_mut().insert(RemoteAddress(address));
+        }
+        test::call_service(&app, request).await.status()
+    };
+
+    let right = "correct+horse+battery+staple";
+    assert_eq!(login(Some(home), None, right).await, 200);
+    for _ in 0..5 {
+        assert_eq!(login(Some(abroad), None, "wrong").await, 401);
+    }
+    assert_eq!(login(Some(abroad), None, right).await, 429);
+    assert_eq!(login(Some(proxy), Some(abroad), right).await, 429);
+    assert_eq!(login(None, None, right).await, 429);
+    assert_eq!(login(Some(proxy), Some(home), right).await, 200);
 }
 
 #[actix_web::test]

@@ -2,23 +2,23 @@
 
 use std::future::poll_fn;
 use std::iter;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::{ConnectInfo, Request};
 use axum::http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HOST};
 use axum::http::uri::{self, PathAndQuery};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Uri};
 use axum::response::Response;
 use axum::routing::post;
 use futures_core::Stream;
 use portcullis_core::{
-    BodyBuffer, BodyTooLarge, Dialect, LoginRequest, Origin, Reply, Route, Routes, Scheme,
-    TokenEndpoint,
+    BodyBuffer, BodyTooLarge, Dialect, LoginRequest, Origin, RemoteAddress, Reply, Route, Routes,
+    Scheme, TokenEndpoint,
 };
-
 use tower_service::Service;
 
 use crate::reply::respond;
@@ -27,6 +27,10 @@ use crate::reply::respond;
 const DEFAULT_BODY_LIMIT: usize = 8 << 20;
 
 /// Makes a router of `POST /v1/login`.
+///
+/// For a throttle, clients are where a [`RemoteAddress`] among the extensions of the request says,
+/// or else where the connection comes from: that axum tells of an app served by
+/// `into_make_service_with_connect_info::<SocketAddr>()` only.
 #[derive(Clone, Debug)]
 pub struct LoginRoutes {
     endpoint: TokenEndpoint,
@@ -104,10 +108,7 @@ impl LoginRoutes {
         let dialect = self.endpoint.dialect();
         let handler = post(move |request: Request| {
             let login = Arc::clone(&login);
-            async move {
-                let (parts, body) = request.into_parts();
-                login.login(&parts.headers, body).await
-            }
+            async move { login.login(request).await }
         });
         let other = async move || respond(Reply::method_not_allowed("POST", dialect));
         Router::new().route(&self.login_path(), handler.fallback(other))
@@ -151,7 +152,10 @@ impl LoginRoutes {
         })
     }
 
-    async fn login(&self, headers: &HeaderMap, body: Body) -> Response {
+    async fn login(&self, request: Request) -> Response {
+        let remote_address = remote_address(request.extensions());
+        let (parts, body) = request.into_parts();
+        let headers = &parts.headers;
         let grant = match self.read(headers, body).await {
             // The body goes here, before the login waits to be hashed.
             Ok(body) => {
@@ -162,7 +166,7 @@ impl LoginRoutes {
             Err(reply) => Err(reply),
         };
         respond(match grant {
-            Ok(grant) => self.endpoint.answer(&grant).await,
+            Ok(grant) => self.endpoint.answer(&grant, remote_address).await,
             Err(reply) => reply,
         })
     }
@@ -239,6 +243,16 @@ impl Fallback {
         self.routes
             .find(request.method().as_str(), target.as_bytes(), &origin)
     }
+}
+
+/// What a middleware says, or else the connection.
+fn remote_address(extensions: &Extensions) -> Option<IpAddr> {
+    let said = extensions.get().map(|RemoteAddress(address)| *address);
+    let connected = || {
+        let ConnectInfo(address) = extensions.get::<ConnectInfo<SocketAddr>>()?;
+        Some(address.ip())
+    };
+    said.or_else(connected)
 }
 
 /// The same URI with another path, unless that cannot stand in one.

@@ -4,13 +4,15 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZero;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{ConnectInfo, DefaultBodyLimit};
+use axum::http::request::Builder;
 use axum::http::{HeaderValue, Request, StatusCode};
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
@@ -18,7 +20,8 @@ use axum::routing::get;
 use futures_util::stream::iter;
 use portcullis_axum::{Bearer, LoginRoutes};
 use portcullis_core::{
-    Authenticator, BearerGuard, HashPool, HashPoolConfig, MemoryStore, Scheme, TokenEndpoint,
+    Authenticator, BearerGuard, HashPool, HashPoolConfig, MemoryStore, MemoryThrottleStore,
+    RemoteAddress, Scheme, Throttle, TokenEndpoint,
 };
 use portcullis_testkit::fastapi::{self, Answer, Case};
 use portcullis_testkit::{FakeHasher, FakeTokens, HashWork, InFlight};
@@ -182,6 +185,34 @@ async fn a_body_of_the_limit_is_read_and_a_longer_one_is_413() {
 }
 
 #[tokio::test]
+async fn a_client_is_where_its_connection_or_else_a_middleware_says() {
+    let throttle = Throttle::new(Arc::new(MemoryThrottleStore::new()));
+    let endpoint = fastapi::endpoint().await.unwrap().with_throttle(throttle);
+    let app: Router = LoginRoutes::new(endpoint).router();
+    let connected =
+        |from| Request::post("/v1/login").extension(ConnectInfo(SocketAddr::new(from, 9)));
+    let behind_a_proxy =
+        |from| connected(IpAddr::from([10, 0, 0, 1])).extension(RemoteAddress(from));
+    let [home, abroad] = [[192, 0, 2, 1], [192, 0, 2, 2]].map(IpAddr::from);
+    let login = async |request: Builder, password: &str| {
+        let form = format!("username=ada%40example.com&password={password}");
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        send(&app, request.body(Body::from(form)).unwrap())
+            .await
+            .status()
+    };
+
+    assert_eq!(login(connected(home), PASSWORD).await, 200);
+    for _ in 0..5 {
+        assert_eq!(login(connected(abroad), "wrong").await, 401);
+    }
+    assert_eq!(login(connected(abroad), PASSWORD).await, 429);
+    assert_eq!(login(behind_a_proxy(abroad), PASSWORD).await, 429);
+    assert_eq!(login(Request::post("/v1/login"), PASSWORD).await, 429);
+    assert_eq!(login(behind_a_proxy(home), PASSWORD).await, 200);
+}
+
+#[tokio::test]
 async fn a_body_that_breaks_off_is_no_form() {
     let app: Router = login().await.router();
     let broken = [
@@ -283,6 +314,8 @@ async fn until(is_so: impl Fn() -> bool) {
         yield_now().await;
     }
 }
+
+const PASSWORD: &str = "correct+horse+battery+staple";
 
 const LOGIN: &[u8] = b"POST /v1/login HTTP/1.1\r\nhost: a\r\n\
     content-type: application/x-www-form-urlencoded\r\ncontent-length: 21\r\n\r\n\

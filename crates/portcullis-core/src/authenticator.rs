@@ -128,6 +128,11 @@ impl Authenticator {
         }
     }
 
+    /// Refuses now what [`authenticate`](Self::authenticate) would refuse for want of time.
+    pub(crate) fn admit(&self) -> Result<(), Error> {
+        self.pool.admit()
+    }
+
     async fn replace_hash(&self, user_id: &UserId, old: &PasswordHash, new: &PasswordHash) {
         match self.store.replace_hash(user_id, old, new).await {
             Ok(true) => tracing::debug!(%user_id, "replaced an obsolete password hash"),

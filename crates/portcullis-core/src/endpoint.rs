@@ -1,13 +1,16 @@
 //! The whole way of a login: from the body of a request to the reply.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::authenticator::{Authentication, Authenticator};
 use crate::error::Error;
 use crate::form::{FormData, FormError};
 use crate::grant::{GrantTypePolicy, PasswordGrant};
 use crate::reply::{Dialect, Reply};
+use crate::throttle::{Admission, Attempt, Throttle};
 use crate::token::{TokenIssuer, TokenRequest, TokenResponse};
 use crate::validation::ValidationErrors;
 
@@ -30,6 +33,7 @@ use crate::validation::ValidationErrors;
 pub struct TokenEndpoint {
     authenticator: Authenticator,
     issuer: Arc<dyn TokenIssuer>,
+    throttle: Option<Throttle>,
     grant_type: GrantTypePolicy,
     dialect: Dialect,
 }
@@ -41,9 +45,17 @@ impl TokenEndpoint {
         Self {
             authenticator,
             issuer,
+            throttle: None,
             grant_type: GrantTypePolicy::default(),
             dialect: Dialect::default(),
         }
+    }
+
+    /// Limits how often passwords may be tried for one account. Default: no limit, as in FastAPI.
+    #[must_use]
+    pub fn with_throttle(mut self, throttle: Throttle) -> Self {
+        self.throttle = Some(throttle);
+        self
     }
 
     /// Says whether `grant_type` must be sent. Default: it need not.
@@ -72,7 +84,7 @@ impl TokenEndpoint {
     /// [`Authenticator::authenticate`].
     pub async fn handle(&self, request: LoginRequest<'_>) -> Reply {
         match self.read(request) {
-            Ok(grant) => self.answer(&grant).await,
+            Ok(grant) => self.answer(&grant, request.remote_address).await,
             Err(reply) => reply,
         }
     }
@@ -88,9 +100,9 @@ impl TokenEndpoint {
             .map_err(|refusal| Reply::login_refusal(&refusal, self.dialect))
     }
 
-    /// Answers a login whose form has been read.
-    pub async fn answer(&self, grant: &PasswordGrant) -> Reply {
-        match self.redeem(grant).await {
+    /// Answers a login whose form has been read, and came from `remote_address`.
+    pub async fn answer(&self, grant: &PasswordGrant, remote_address: Option<IpAddr>) -> Reply {
+        match self.redeem(grant, remote_address).await {
             Ok(login) => Reply::token(&login, self.dialect),
             Err(refusal) => {
                 if let LoginRefusal::Failed(error) = &refusal {
@@ -106,7 +118,8 @@ impl TokenEndpoint {
     /// # Errors
     /// The stage that refused, as a [`LoginRefusal`].
     pub async fn login(&self, request: LoginRequest<'_>) -> Result<Login, LoginRefusal> {
-        self.redeem(&self.grant(request)?).await
+        let grant = self.grant(request)?;
+        self.redeem(&grant, request.remote_address).await
     }
 
     fn grant(&self, request: LoginRequest<'_>) -> Result<PasswordGrant, LoginRefusal> {
@@ -114,12 +127,20 @@ impl TokenEndpoint {
         Ok(PasswordGrant::from_form(&form, self.grant_type)?)
     }
 
-    async fn redeem(&self, grant: &PasswordGrant) -> Result<Login, LoginRefusal> {
-        let authentication = self
+    async fn redeem(
+        &self,
+        grant: &PasswordGrant,
+        remote_address: Option<IpAddr>,
+    ) -> Result<Login, LoginRefusal> {
+        let attempt = self.begin(grant, remote_address).await?;
+        let authenticated = self
             .authenticator
             .authenticate(grant.username(), grant.password())
-            .await?;
-        let Authentication::Accepted(user) = authentication else {
+            .await;
+        if let Some(attempt) = attempt {
+            settle(attempt, &authenticated).await;
+        }
+        let Authentication::Accepted(user) = authenticated? else {
             return Err(LoginRefusal::BadCredentials);
         };
         let scopes = user.grant_scopes(grant.scopes());
@@ -134,6 +155,35 @@ impl TokenEndpoint {
             .await?;
         Ok(Login { token, scopes })
     }
+
+    async fn begin(
+        &self,
+        grant: &PasswordGrant,
+        remote_address: Option<IpAddr>,
+    ) -> Result<Option<Attempt>, LoginRefusal> {
+        let Some(throttle) = &self.throttle else {
+            return Ok(None);
+        };
+        // Under a storm, what is refused must cost the store nothing.
+        self.authenticator.admit()?;
+        match throttle.begin(grant.username(), remote_address).await? {
+            Admission::Granted(attempt) => Ok(Some(attempt)),
+            Admission::Refused { retry_after } => Err(LoginRefusal::Throttled { retry_after }),
+        }
+    }
+}
+
+/// Tells the throttle how an attempt ended. Should that fail, it has failed for the throttle; who
+/// knows the password is let in all the same.
+async fn settle(attempt: Attempt, authenticated: &Result<Authentication, Error>) {
+    let settled = match authenticated {
+        Ok(Authentication::Accepted(_)) => attempt.succeeded().await,
+        Ok(Authentication::Refused) => Ok(()),
+        Err(_) => attempt.withdraw().await,
+    };
+    if let Err(error) = settled {
+        error.log("an attempt that did not fail is counted as a failure");
+    }
 }
 
 /// What a framework hands over of a request to the token endpoint.
@@ -144,13 +194,27 @@ pub struct LoginRequest<'a> {
     pub content_type: Option<&'a [u8]>,
     /// The whole body.
     pub body: &'a [u8],
+    /// Where the client is, for the throttle. Without it, or where it is the address of a proxy that
+    /// all come through, strangers are not told from those who have logged in before.
+    pub remote_address: Option<IpAddr>,
 }
 
 impl<'a> LoginRequest<'a> {
     /// Takes the first `Content-Type` header, if there is one, and the body.
     #[must_use]
     pub fn new(content_type: Option<&'a [u8]>, body: &'a [u8]) -> Self {
-        Self { content_type, body }
+        Self {
+            content_type,
+            body,
+            remote_address: None,
+        }
+    }
+
+    /// Says where the client is.
+    #[must_use]
+    pub fn with_remote_address(mut self, address: IpAddr) -> Self {
+        self.remote_address = Some(address);
+        self
     }
 }
 
@@ -161,6 +225,16 @@ impl fmt::Debug for LoginRequest<'_> {
             .finish_non_exhaustive()
     }
 }
+
+/// Where the client of a request is, for an application that knows better than the connection: what
+/// a proxy says of it, say. A middleware puts this among the extensions of a request, and the
+/// adapters take it from there.
+///
+/// Take it only from a proxy of your own. Of a list in `X-Forwarded-For` the part that it wrote
+/// itself, the last, is to be believed, and no other: clients send what they like.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_structs, reason = "it gives a meaning to one value")]
+pub struct RemoteAddress(pub IpAddr);
 
 /// A login that succeeded.
 #[derive(Clone, Debug)]
@@ -182,6 +256,11 @@ pub enum LoginRefusal {
     Failed(Error),
     /// The body cannot be read as a form.
     Form(FormError),
+    /// Too many passwords were tried for the account; whether this one is right was not looked at.
+    Throttled {
+        /// How long to wait before the next.
+        retry_after: Duration,
+    },
     /// The form is not a password grant.
     Validation(ValidationErrors),
 }

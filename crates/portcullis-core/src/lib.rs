@@ -8,7 +8,7 @@ mod clock;
 pub use clock::{Clock, SystemClock};
 
 mod endpoint;
-pub use endpoint::{Login, LoginRefusal, LoginRequest, TokenEndpoint};
+pub use endpoint::{Login, LoginRefusal, LoginRequest, RemoteAddress, TokenEndpoint};
 
 mod error;
 pub use error::{BoxError, Error, ErrorKind};
@@ -22,8 +22,10 @@ pub use grant::{GrantTypePolicy, PasswordGrant};
 mod guard;
 pub use guard::{Bearer, BearerGuard, BearerRefusal, bearer_token};
 
+mod housekeeping;
+
 mod memory;
-pub use memory::{MemoryStore, MemoryTokenStore};
+pub use memory::{MemoryStore, MemoryThrottleStore, MemoryTokenStore};
 
 mod opaque;
 pub use opaque::{OpaqueIssuer, OpaqueVerifier};
@@ -59,6 +61,12 @@ pub use secret::{BodyBuffer, BodyTooLarge, Secret};
 
 mod store;
 pub use store::{Credential, CredentialStore, UserId, UserStatus, Username};
+
+mod throttle;
+pub use throttle::{Admission, Attempt, Throttle, ThrottlePolicy};
+
+mod throttle_store;
+pub use throttle_store::{ThrottleKey, ThrottleRecord, ThrottleStore};
 
 mod token;
 pub use token::{Claims, TokenIssuer, TokenRequest, TokenResponse, TokenVerifier};

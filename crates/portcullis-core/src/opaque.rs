@@ -4,7 +4,6 @@
 //! sees the token, only its hash: who reads the store can log in as nobody.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
@@ -14,6 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind};
+use crate::housekeeping::Housekeeping;
 use crate::random::{OsRandom, SecureRandom};
 use crate::secret::Secret;
 use crate::token::{Claims, TokenIssuer, TokenRequest, TokenResponse, TokenVerifier};
@@ -59,8 +59,7 @@ pub struct OpaqueIssuer {
     lifetime: Duration,
     clock: Arc<dyn Clock>,
     random: Arc<dyn SecureRandom>,
-    /// When to clean the store next, in seconds of [`Clock::monotonic`].
-    cleaning_due: AtomicU64,
+    housekeeping: Housekeeping,
 }
 
 impl OpaqueIssuer {
@@ -78,7 +77,7 @@ impl OpaqueIssuer {
             lifetime: DEFAULT_LIFETIME,
             clock: Arc::new(SystemClock),
             random: Arc::new(OsRandom),
-            cleaning_due: AtomicU64::new(0),
+            housekeeping: Housekeeping::default(),
         }
     }
 
@@ -144,29 +143,6 @@ impl OpaqueIssuer {
         })?;
         Ok(BASE64URL.encode(*bytes))
     }
-
-    /// Deletes what has expired, if nobody else has done so for a while.
-    async fn clean(&self) {
-        let now = self.clock.monotonic().as_secs();
-        let due = self.cleaning_due.load(Ordering::Relaxed);
-        let next = now.saturating_add(CLEANING_INTERVAL.as_secs());
-        let mine = now >= due
-            && self
-                .cleaning_due
-                .compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed)
-                .is_ok();
-        if mine {
-            match self.store.delete_expired(self.clock.now(), BATCH).await {
-                Ok(deleted) => {
-                    tracing::debug!(deleted, "deleted expired access tokens");
-                    if deleted >= BATCH {
-                        self.cleaning_due.store(now, Ordering::Relaxed);
-                    }
-                }
-                Err(error) => error.log("expired access tokens could not be deleted"),
-            }
-        }
-    }
 }
 
 #[async_trait]
@@ -177,7 +153,13 @@ impl TokenIssuer for OpaqueIssuer {
         let hash = TokenHash::of(token.expose());
         self.store.insert(&hash, &claims).await?;
         // Afterwards: a store that is out of order is waited for once, not twice.
-        self.clean().await;
+        self.housekeeping
+            .run(
+                "expired access tokens could not be deleted",
+                &*self.clock,
+                async |now, limit| self.store.delete_expired(now, limit).await,
+            )
+            .await;
         Ok(TokenResponse::new(token, self.lifetime))
     }
 }
@@ -273,8 +255,3 @@ const MAX_CLIENT_ID_LEN: usize = 256;
 
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(15 * 60);
 const MAX_LIFETIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-
-const CLEANING_INTERVAL: Duration = Duration::from_secs(5 * 60);
-
-/// How many expired tokens one login has deleted: few milliseconds' work of a database.
-const BATCH: u32 = 1_000;

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -72,6 +73,10 @@ impl Reply {
             (LoginRefusal::Form(error), Dialect::Rfc6749) => {
                 Self::oauth_error(400, "invalid_request", error)
             }
+            (LoginRefusal::Throttled { retry_after }, dialect) => {
+                Self::message(429, "Too Many Requests", TEMPORARILY_UNAVAILABLE, dialect)
+                    .with_retry_after(*retry_after)
+            }
             (LoginRefusal::Validation(errors), Dialect::FastApi) => {
                 Self::json(422, &Detail { detail: errors })
             }
@@ -103,16 +108,8 @@ impl Reply {
     pub fn failure(error: &Error, dialect: Dialect) -> Self {
         match error.kind() {
             ErrorKind::Overloaded | ErrorKind::Unavailable => {
-                let seconds = error
-                    .retry_after()
-                    .map_or(1, |delay| delay.as_millis().div_ceil(1000).max(1));
-                Self::message(
-                    503,
-                    "Service Unavailable",
-                    "temporarily_unavailable",
-                    dialect,
-                )
-                .with_header("retry-after", seconds.to_string())
+                Self::message(503, "Service Unavailable", TEMPORARILY_UNAVAILABLE, dialect)
+                    .with_retry_after(error.retry_after().unwrap_or_default())
             }
             _ => Self::message(500, "Internal Server Error", "server_error", dialect),
         }
@@ -223,6 +220,12 @@ impl Reply {
         self
     }
 
+    /// In whole seconds, at least one (RFC 9110 §10.2.3).
+    fn with_retry_after(self, delay: Duration) -> Self {
+        let seconds = delay.as_millis().div_ceil(1000).max(1);
+        self.with_header("retry-after", seconds.to_string())
+    }
+
     fn with_bearer_challenge(self) -> Self {
         self.with_header("www-authenticate", "Bearer")
     }
@@ -285,3 +288,6 @@ fn oauth_code(errors: &ValidationErrors) -> &'static str {
         "invalid_request"
     }
 }
+
+/// The code of RFC 6749 §4.1.2.1 for what may work later; §5.2 has none.
+const TEMPORARILY_UNAVAILABLE: &str = "temporarily_unavailable";

@@ -1,16 +1,15 @@
 //! Bytes in, reply out: the whole way of a login.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use portcullis_core::{
     Authenticator, BoxError, Credential, CredentialStore, Dialect, Error, ErrorKind,
-    GrantTypePolicy, HashPool, LoginRequest, MemoryStore, PasswordHash, Reply, Secret,
-    TokenEndpoint, TokenIssuer, TokenRequest, TokenResponse, UserId, UserStatus, Username,
-    async_trait,
+    GrantTypePolicy, HashPool, LoginRequest, MemoryStore, Reply, Secret, TokenEndpoint,
+    TokenIssuer, TokenRequest, TokenResponse, UserId, Username, async_trait,
 };
-use portcullis_testkit::FakeHasher;
 use portcullis_testkit::fastapi::{self, Answer, Case};
+use portcullis_testkit::{BrokenStore, FakeHasher};
 use serde_json::Value;
 
 const URLENCODED: &[u8] = b"application/x-www-form-urlencoded";
@@ -165,7 +164,7 @@ async fn an_outage_is_503_whatever_the_password_and_never_401() -> Result<(), Bo
             r#"{"detail":"Internal Server Error"}"#,
         ),
     ] {
-        let endpoint = endpoint(Arc::new(BrokenStore(kind)))?;
+        let endpoint = endpoint(Arc::new(BrokenStore::new(kind)))?;
         for password in ["correct+horse+battery+staple", "wrong"] {
             let body = format!("username=ada%40example.com&password={password}");
             check(&endpoint, &body, status, answer).await;
@@ -177,7 +176,7 @@ async fn an_outage_is_503_whatever_the_password_and_never_401() -> Result<(), Bo
 #[tokio::test]
 async fn what_could_not_be_hashed_is_not_looked_up() -> Result<(), BoxError> {
     let pool = HashPool::inline(Arc::new(FakeHasher::new(1)));
-    let store = Arc::new(BrokenStore(ErrorKind::Corrupt));
+    let store = Arc::new(BrokenStore::new(ErrorKind::Corrupt));
     let authenticator = Authenticator::new(store, pool.clone())?;
     let endpoint = TokenEndpoint::new(authenticator, Arc::new(PlainIssuer));
     let body = "username=ada%40example.com&password=wrong";
@@ -300,56 +299,5 @@ impl TokenIssuer for PlainIssuer {
             Secret::from(token),
             Duration::from_secs(900),
         ))
-    }
-}
-
-/// A store in which everything fails.
-#[derive(Debug)]
-struct BrokenStore(ErrorKind);
-
-impl BrokenStore {
-    fn fail<T>(&self) -> Result<T, Error> {
-        Err(Error::new(
-            self.0,
-            "the database is at postgres://u:secret@db",
-        ))
-    }
-}
-
-#[async_trait]
-impl CredentialStore for BrokenStore {
-    async fn find(&self, _: &Username) -> Result<Option<Credential>, Error> {
-        self.fail()
-    }
-    async fn find_by_id(&self, _: &UserId) -> Result<Option<Credential>, Error> {
-        self.fail()
-    }
-    async fn list(&self, _: Option<&Username>, _: usize) -> Result<Vec<Credential>, Error> {
-        self.fail()
-    }
-    async fn create(&self, _: &Credential) -> Result<(), Error> {
-        self.fail()
-    }
-    async fn replace_hash(
-        &self,
-        _: &UserId,
-        _: &PasswordHash,
-        _: &PasswordHash,
-    ) -> Result<bool, Error> {
-        self.fail()
-    }
-    async fn set_password(
-        &self,
-        _: &UserId,
-        _: &PasswordHash,
-        _: SystemTime,
-    ) -> Result<bool, Error> {
-        self.fail()
-    }
-    async fn set_status(&self, _: &UserId, _: UserStatus) -> Result<bool, Error> {
-        self.fail()
-    }
-    async fn delete(&self, _: &UserId) -> Result<bool, Error> {
-        self.fail()
     }
 }

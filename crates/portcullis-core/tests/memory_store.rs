@@ -11,3 +11,9 @@ mod tokens {
 
     portcullis_testkit::token_store_suite!(async { MemoryTokenStore::new() });
 }
+
+mod throttle {
+    use portcullis_core::MemoryThrottleStore;
+
+    portcullis_testkit::throttle_store_suite!(async { MemoryThrottleStore::new() });
+}

@@ -1,5 +1,8 @@
 #![doc = include_str!("../README.md")]
 
+mod broken_store;
+pub use broken_store::BrokenStore;
+
 pub mod credential_store;
 
 pub mod fastapi;
@@ -26,5 +29,7 @@ pub use seeded_random::SeededRandom;
 
 mod suite;
 pub use suite::{Outcome, Subject, Violation, check};
+
+pub mod throttle_store;
 
 pub mod token_store;

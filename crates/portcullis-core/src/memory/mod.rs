@@ -1,5 +1,8 @@
 //! Stores in the memory of the process: for tests, demonstrations and small services.
 
+mod throttle;
+pub use throttle::MemoryThrottleStore;
+
 mod tokens;
 pub use tokens::MemoryTokenStore;
 

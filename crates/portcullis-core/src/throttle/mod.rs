@@ -1,0 +1,291 @@
+//! Limits how often passwords may be tried for one account.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use crate::clock::{Clock, SystemClock};
+use crate::error::{Error, ErrorKind};
+use crate::housekeeping::Housekeeping;
+use crate::store::Username;
+use crate::throttle_store::{ThrottleKey, ThrottleRecord, ThrottleStore};
+
+mod attempts;
+
+use attempts::{Attempts, Source};
+
+/// Slows down whoever tries passwords for an account, and stops them in the end (NIST SP 800-63B-4
+/// §3.2.2).
+///
+/// From the fifth attempt in a row that failed, each must wait before the next: 1 s, 2 s, 4 s and
+/// so on up to 15 minutes; after a hundred there is none for 30 days, unless [`lift`](Self::lift)ed
+/// or ended by a login from where the account is known. A success starts anew. Names without an
+/// account are counted just the same, so that waiting tells nothing.
+///
+/// A source from which somebody has logged in within 90 days has a count of its own for that
+/// account: strangers cannot lock its owner out there. A source is an IPv4 address or an IPv6 /64.
+/// Eight are known of an account at most.
+///
+/// An attempt is counted before it is made, in one atomic step of the store, and taken back once it
+/// succeeds: however many are made at once, on however many nodes, none is free. So one account
+/// has at most five attempts under way at a time, right or wrong.
+///
+/// Failures are forgotten an hour for each after the last. What is stored is bounded by that: a
+/// record of 1 KiB at most for each name tried within an hour, and for each account tried more
+/// often or used.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), portcullis_core::Error> {
+/// use std::sync::Arc;
+///
+/// use portcullis_core::{Admission, MemoryThrottleStore, Throttle, Username};
+///
+/// let throttle = Throttle::new(Arc::new(MemoryThrottleStore::new()));
+/// let ada = Username::new("ada");
+/// for _ in 0..5 {
+///     // Not told that it succeeded, an attempt has failed.
+///     let attempt = throttle.begin(&ada, None).await?;
+///     assert!(matches!(attempt, Admission::Granted(_)));
+/// }
+/// let refused = throttle.begin(&ada, None).await?;
+/// assert!(matches!(refused, Admission::Refused { .. }));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Throttle {
+    store: Arc<dyn ThrottleStore>,
+    policy: ThrottlePolicy,
+    clock: Arc<dyn Clock>,
+    housekeeping: Arc<Housekeeping>,
+}
+
+impl Throttle {
+    /// Makes a throttle that counts in `store`. All nodes of a service share one store.
+    #[must_use]
+    pub fn new(store: Arc<dyn ThrottleStore>) -> Self {
+        Self {
+            store,
+            policy: ThrottlePolicy::default(),
+            clock: Arc::new(SystemClock),
+            housekeeping: Arc::default(),
+        }
+    }
+
+    /// Sets how many attempts are free, and what the others wait.
+    #[must_use]
+    pub fn with_policy(mut self, policy: ThrottlePolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Takes the time from `clock`. Default [`SystemClock`].
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Asks whether a password may be tried for `username` by a client at `address`, and counts it.
+    ///
+    /// Without an address, the client is a stranger.
+    ///
+    /// Cancellation safe: dropped half-way, the attempt is counted or not.
+    ///
+    /// # Errors
+    /// As [`ThrottleStore`]; `Overloaded` if many others try at the same time, with what to wait.
+    pub async fn begin(
+        &self,
+        username: &Username,
+        address: Option<IpAddr>,
+    ) -> Result<Admission, Error> {
+        let key = ThrottleKey::of(username);
+        let source = address.map(|address| Source::new(&key, address));
+        let begun = self
+            .change(&key, |attempts, now| {
+                attempts.begin(source.as_ref(), now, &self.policy)
+            })
+            .await?;
+        self.housekeeping
+            .run(
+                "expired attempts could not be deleted",
+                &*self.clock,
+                async |now, limit| self.store.delete_expired(now, limit).await,
+            )
+            .await;
+        Ok(match begun {
+            Ok(()) => Admission::Granted(Attempt {
+                throttle: self.clone(),
+                key,
+                source,
+            }),
+            Err(retry_after) => Admission::Refused { retry_after },
+        })
+    }
+
+    /// Forgets what was counted for `username`, and from where it is known: for an operator, and
+    /// after a password was set anew by other means.
+    ///
+    /// # Errors
+    /// As [`begin`](Self::begin), but for `Corrupt`: this repairs it.
+    pub async fn lift(&self, username: &Username) -> Result<(), Error> {
+        let key = ThrottleKey::of(username);
+        let lifted = self.update(&key, |_| Ok(Ok::<_, ()>(Attempts::default())));
+        lifted.await.map(|_| ())
+    }
+
+    /// Makes one change to what was counted, whoever else does. `Err` if `change` refuses to.
+    async fn change<R>(
+        &self,
+        key: &ThrottleKey,
+        change: impl Fn(Attempts, u64) -> Result<Attempts, R>,
+    ) -> Result<Result<(), R>, Error> {
+        self.update(key, |record| {
+            let attempts = match record {
+                Some(record) => serde_json::from_str(record.as_str()).map_err(|source| {
+                    Error::new(
+                        ErrorKind::Corrupt,
+                        "the attempts on an account make no sense",
+                    )
+                    .with_source(source)
+                })?,
+                None => Attempts::default(),
+            };
+            Ok(change(attempts, self.now()?))
+        })
+        .await
+    }
+
+    /// Puts in the place of a record what `decide` makes of it. `Err` if it refuses to.
+    async fn update<R>(
+        &self,
+        key: &ThrottleKey,
+        decide: impl Fn(Option<&ThrottleRecord>) -> Result<Result<Attempts, R>, Error>,
+    ) -> Result<Result<(), R>, Error> {
+        for _ in 0..MAX_TURNS {
+            let old = self.store.find(key).await?;
+            let attempts = match decide(old.as_ref())? {
+                Ok(attempts) => attempts,
+                Err(refusal) => return Ok(Err(refusal)),
+            };
+            let expires_at = Duration::from_millis(attempts.expires_at(&self.policy));
+            let new = serde_json::to_string(&attempts)
+                .map(ThrottleRecord::new)
+                .map_err(|source| {
+                    Error::new(ErrorKind::Internal, "attempts could not be written down")
+                        .with_source(source)
+                })?;
+            let replaced = self
+                .store
+                .replace(key, old.as_ref(), &new, UNIX_EPOCH + expires_at)
+                .await?;
+            if replaced {
+                return Ok(Ok(()));
+            }
+        }
+        Err(
+            Error::new(ErrorKind::Overloaded, "too many try one account at once")
+                .with_retry_after(Duration::from_secs(1)),
+        )
+    }
+
+    fn now(&self) -> Result<u64, Error> {
+        self.clock
+            .now()
+            .duration_since(UNIX_EPOCH)
+            .ok()
+            .and_then(|since| u64::try_from(since.as_millis()).ok())
+            .ok_or_else(|| Error::new(ErrorKind::Internal, "the clock is set before 1970"))
+    }
+}
+
+/// Whether a password may be tried.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Admission {
+    /// It may. To be told how it ended.
+    Granted(Attempt),
+    /// Not now, whoever asks.
+    Refused {
+        /// How long to wait.
+        retry_after: Duration,
+    },
+}
+
+/// An attempt that may be made. Until it is told otherwise it has failed.
+#[derive(Debug)]
+#[must_use = "an attempt that is not told that it succeeded has failed"]
+pub struct Attempt {
+    throttle: Throttle,
+    key: ThrottleKey,
+    source: Option<Source>,
+}
+
+impl Attempt {
+    /// The password was right: counts anew, and knows the source from now on.
+    ///
+    /// # Errors
+    /// As [`Throttle::begin`]; the attempt then counts as one that failed.
+    pub async fn succeeded(self) -> Result<(), Error> {
+        let source = self.source.as_ref();
+        self.change(|attempts, now| attempts.succeed(source, now))
+            .await
+    }
+
+    /// Nobody knows whether the password was right, as when a store was down: does not count.
+    ///
+    /// # Errors
+    /// As [`succeeded`](Self::succeeded).
+    pub async fn withdraw(self) -> Result<(), Error> {
+        let source = self.source.as_ref();
+        self.change(|attempts, _| attempts.withdraw(source)).await
+    }
+
+    async fn change(&self, change: impl Fn(Attempts, u64) -> Attempts) -> Result<(), Error> {
+        let change = |attempts, now| Ok(change(attempts, now));
+        let changed = self.throttle.change(&self.key, change).await;
+        changed.map(|_: Result<(), ()>| ())
+    }
+}
+
+/// How many attempts in a row may fail, and what the next one waits.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ThrottlePolicy {
+    /// From this failure in a row on there is a delay. Default 5; at least 1.
+    pub delay_from: u32,
+    /// The first delay; each further failure doubles it. Default 1 s.
+    pub first_delay: Duration,
+    /// The longest delay. Default 900 s.
+    pub max_delay: Duration,
+    /// After so many failures in a row there are no further attempts. Default 100, the most that
+    /// NIST SP 800-63B-4 §3.2.2 allows.
+    pub stop_at: u32,
+}
+
+impl ThrottlePolicy {
+    /// What to wait after so many failures in a row.
+    fn delay(&self, failures: u32) -> Duration {
+        let Some(doublings) = failures.checked_sub(self.delay_from.max(1)) else {
+            return Duration::ZERO;
+        };
+        let factor = 1_u32.checked_shl(doublings).unwrap_or(u32::MAX);
+        self.first_delay.saturating_mul(factor).min(self.max_delay)
+    }
+}
+
+impl Default for ThrottlePolicy {
+    fn default() -> Self {
+        Self {
+            delay_from: 5,
+            first_delay: Duration::from_secs(1),
+            max_delay: Duration::from_secs(900),
+            stop_at: 100,
+        }
+    }
+}
+
+/// How often a change is tried anew since somebody else was quicker. Those who are refused change
+/// nothing, and so hardly anybody is.
+const MAX_TURNS: u32 = 16;

@@ -1,0 +1,484 @@
+//! How often passwords may be tried, and that a login obeys.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use portcullis_core::{
+    Admission, Attempt, Authenticator, BoxError, Clock, Credential, CredentialStore, Dialect,
+    ErrorKind, HashPool, LoginRequest, MemoryStore, MemoryThrottleStore, Reply, Throttle,
+    ThrottleKey, ThrottleRecord, ThrottleStore, TokenEndpoint, UserId, Username,
+};
+use portcullis_testkit::{BrokenStore, FakeHasher, FakeTokens, ManualClock};
+
+const HOME: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+const ABROAD: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1));
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+#[tokio::test]
+async fn from_the_fifth_failure_on_the_delay_doubles_up_to_fifteen_minutes() -> Result<(), BoxError>
+{
+    let test = Test::new();
+    let mut delays = Vec::new();
+    for failures in 1..=16 {
+        test.fails("ada", ABROAD).await?;
+        if failures < 5 {
+            assert!(test.may_try("ada", ABROAD).await?, "{failures}");
+        } else {
+            delays.push(test.wait("ada", ABROAD).await?.as_secs());
+        }
+        test.pass(delays.last().map_or(1, |delay| *delay));
+    }
+    assert_eq!(delays, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_delay_ends_with_its_last_millisecond() -> Result<(), BoxError> {
+    let test = Test::new();
+    test.fails_times(6, "ada", ABROAD).await?;
+    test.clock.advance(Duration::from_millis(1_999));
+    let rest = test.wait("ada", ABROAD).await?;
+    assert_eq!(rest, Duration::from_millis(1));
+    test.clock.advance(rest);
+    test.granted("ada", ABROAD).await.map(drop)
+}
+
+#[tokio::test]
+async fn who_only_knocks_keeps_nobody_out_for_longer() -> Result<(), BoxError> {
+    let test = Test::new();
+    test.fails_times(8, "ada", ABROAD).await?;
+    for left in (1..=8).rev() {
+        assert_eq!(test.wait("ada", ABROAD).await?.as_secs(), left);
+        test.pass(1);
+    }
+    test.granted("ada", ABROAD).await.map(drop)
+}
+
+#[tokio::test]
+async fn after_a_hundred_failures_nobody_may_try_for_thirty_days() -> Result<(), BoxError> {
+    let test = Test::new();
+    test.fails_times(100, "ada", ABROAD).await?;
+    assert_eq!(test.wait("ada", ABROAD).await?, 30 * DAY);
+    assert_eq!(test.wait("ada", HOME).await?, 30 * DAY);
+    test.clock.advance(30 * DAY);
+    test.granted("ada", ABROAD).await.map(drop)
+}
+
+#[tokio::test]
+async fn an_operator_lifts_a_stop() -> Result<(), BoxError> {
+    let test = Test::new();
+    test.fails_times(100, "ada", ABROAD).await?;
+    test.throttle.lift(&Username::new("ada")).await?;
+    test.fails_times(4, "ada", ABROAD).await?;
+    test.granted("ada", ABROAD).await.map(drop)
+}
+
+#[tokio::test]
+async fn a_success_starts_anew() -> Result<(), BoxError> {
+    let test = Test::new();
+    test.fails_times(20, "ada", ABROAD).await?;
+    test.pass(900);
+    test.granted("ada", HOME).await?.succeeded().await?;
+    test.fails_times(4, "ada", ABROAD).await?;
+    assert!(test.may_try("ada", ABROAD).await?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn strangers_do_not_lock_out_a_source_that_has_succeeded() -> Result<(), BoxError> {
+    let test = Test::new();
+    test.granted("ada", HOME).await?.succeeded().await?;
+    test.fails_times(100, "ada", ABROAD).await?;
+    assert!(!test.may_try("ada", ABROAD).await?);
+    test.granted("ada", HOME).await?.succeeded().await?;
+    // That lets strangers try again too.
+    test.granted("ada", ABROAD).await.map(drop)
+}
+
+#[tokio::test]
+async fn a_known_source_has_no_more_tries_than_others() -> Result<(), BoxError> {
+    let test = Test::new();
+    test.granted("ada", HOME).await?.succeeded().await?;
+    test.fails_times(5, "ada", HOME).await?;
+    assert_eq!(test.wait("ada", HOME).await?.as_secs(), 1);
+    // Its failures are not those of strangers.
+    test.fails_times(4, "ada", ABROAD).await?;
+    assert!(test.may_try("ada", ABROAD).await?);
+    // Nor is it known for another account.
+    test.fails_times(5, "eve", ABROAD).await?;
+    assert!(!test.may_try("eve", HOME).await?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_source_is_known_for_ninety_days() -> Result<(), BoxError> {
+    for (days, is_known) in [(89, true), (90, false)] {
+        let test = Test::new();
+        test.granted("ada", HOME).await?.succeeded().await?;
+        test.clock.advance(days * DAY);
+        test.fails_times(5, "ada", ABROAD).await?;
+        assert_eq!(test.may_try("ada", HOME).await?, is_known, "{days}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn of_an_account_eight_sources_are_known() -> Result<(), BoxError> {
+    let test = Test::new();
+    let sources: Vec<_> = (1..=9).map(|n| Ipv4Addr::new(192, 0, 2, n)).collect();
+    for source in &sources {
+        let attempt = test.granted("ada", (*source).into()).await?;
+        attempt.succeeded().await?;
+    }
+    let key = ThrottleKey::of(&Username::new("ada"));
+    let length = test
+        .store
+        .find(&key)
+        .await?
+        .ok_or("no record")?
+        .as_str()
+        .len();
+    assert!(length <= 1_024, "{length}");
+    test.fails_times(5, "ada", ABROAD).await?;
+    for (n, source) in sources.into_iter().enumerate() {
+        assert_eq!(test.may_try("ada", source.into()).await?, n > 0, "{n}");
+    }
+    Ok(())
+}
+
+/// Whoever has one address of IPv6 has 2^64.
+#[tokio::test]
+async fn a_source_of_ipv6_is_a_network() -> Result<(), BoxError> {
+    let test = Test::new();
+    let home = Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, 1);
+    let same_network = Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 9, 9, 9, 9);
+    let other_network = Ipv6Addr::new(0x2001, 0xdb8, 0, 2, 0, 0, 0, 1);
+    test.granted("ada", home.into()).await?.succeeded().await?;
+    let mapped = Ipv4Addr::new(192, 0, 2, 1).to_ipv6_mapped();
+    test.granted("ada", mapped.into())
+        .await?
+        .succeeded()
+        .await?;
+    test.fails_times(5, "ada", ABROAD).await?;
+    assert!(test.may_try("ada", same_network.into()).await?);
+    assert!(!test.may_try("ada", other_network.into()).await?);
+    assert!(test.may_try("ada", HOME).await?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn failures_are_forgotten_an_hour_for_each() -> Result<(), BoxError> {
+    for (failures, hours) in [(4, 4), (5, 5), (99, 99)] {
+        let test = Test::new();
+        test.fails_times(failures, "ada", ABROAD).await?;
+        test.clock.advance(hours * HOUR - Duration::from_millis(1));
+        test.fails("ada", ABROAD).await?;
+        assert_eq!(
+            test.may_try("ada", ABROAD).await?,
+            failures + 1 < 5,
+            "{failures}"
+        );
+
+        let test = Test::new();
+        test.fails_times(failures, "ada", ABROAD).await?;
+        test.clock.advance(hours * HOUR);
+        test.fails_times(4, "ada", ABROAD).await?;
+        assert!(test.may_try("ada", ABROAD).await?, "{failures}");
+    }
+    Ok(())
+}
+
+/// A store may compare usernames without regard to case.
+#[tokio::test]
+async fn spellings_of_a_username_share_their_tries() -> Result<(), BoxError> {
+    let test = Test::new();
+    for name in ["ada", "Ada", "ADA", "aDa", "adA"] {
+        test.fails(name, ABROAD).await?;
+    }
+    assert!(!test.may_try("ada", ABROAD).await?);
+    assert!(test.may_try("adam", ABROAD).await?);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_attempts_at_once_five_may_be_made() -> Result<(), BoxError> {
+    let test = Test::new();
+    let rivals: Vec<_> = (0..64)
+        .map(|_| {
+            let throttle = test.throttle.clone();
+            tokio::spawn(async move { throttle.begin(&Username::new("ada"), None).await })
+        })
+        .collect();
+    let mut granted = 0;
+    for rival in rivals {
+        match rival.await? {
+            Ok(Admission::Granted(_)) => granted += 1,
+            Ok(_) => {}
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Overloaded),
+        }
+    }
+    assert_eq!(granted, 5);
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_tries_many_names_displaces_only_names_tried_once() -> Result<(), BoxError> {
+    let clock = clock();
+    let store = Arc::new(MemoryThrottleStore::new().with_capacity(100));
+    let test = Test::over(store, clock);
+    test.fails_times(5, "ada", ABROAD).await?;
+    for n in 0..1_000 {
+        test.fails(&format!("nobody-{n}"), ABROAD).await?;
+    }
+    assert!(!test.may_try("ada", ABROAD).await?);
+    assert!(format!("{:?}", test.store).contains("records: 100,"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_has_expired_is_deleted_by_and_by() -> Result<(), BoxError> {
+    let test = Test::new();
+    for n in 0..2_500 {
+        test.fails(&format!("nobody-{n}"), ABROAD).await?;
+    }
+    test.clock.advance(HOUR);
+    for left in [1_501, 501, 1] {
+        test.fails("ada", ABROAD).await?;
+        let kept = format!("records: {left},");
+        assert!(format!("{:?}", test.store).contains(&kept), "{left}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_read_is_corrupt_until_it_is_lifted() -> Result<(), BoxError> {
+    let test = Test::new();
+    let ada = Username::new("ada");
+    let key = ThrottleKey::of(&ada);
+    let garbage = ThrottleRecord::new("garbage");
+    test.store
+        .replace(&key, None, &garbage, test.clock.now() + DAY)
+        .await?;
+    let error = test.throttle.begin(&ada, None).await.err();
+    assert_eq!(
+        error.map(|error| error.kind()),
+        Some(ErrorKind::Corrupt),
+        "not known"
+    );
+    test.throttle.lift(&ada).await?;
+    test.granted("ada", HOME).await.map(drop)
+}
+
+#[tokio::test]
+async fn after_five_wrong_passwords_a_login_is_429_for_known_and_unknown_users()
+-> Result<(), BoxError> {
+    let login = Login::new().await?;
+    let mut replies = Vec::new();
+    for name in ["ada", "nobody"] {
+        for _ in 0..5 {
+            assert_eq!(login.post(name, "wrong").await.status(), 401);
+        }
+        let _ = login.hasher.take_work();
+        // The right password is not looked at either.
+        let reply = login.post(name, "right").await;
+        assert_eq!(login.hasher.take_work(), []);
+        assert_eq!(reply.status(), 429);
+        assert_eq!(reply.body(), br#"{"detail":"Too Many Requests"}"#);
+        assert!(reply.headers().any(|header| header == ("retry-after", "1")));
+        assert!(
+            reply
+                .headers()
+                .any(|header| header == ("cache-control", "no-store"))
+        );
+        replies.push(reply);
+    }
+    assert_eq!(replies[0], replies[1]);
+
+    login.test.pass(1);
+    assert_eq!(login.post("ada", "right").await.status(), 200);
+    for _ in 0..4 {
+        assert_eq!(login.post("ada", "wrong").await.status(), 401);
+    }
+    assert_eq!(login.post("ada", "right").await.status(), 200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_rfc_dialect_has_a_429_of_its_shape() -> Result<(), BoxError> {
+    let login = Login::new().await?;
+    let endpoint = login.endpoint.clone().with_dialect(Dialect::Rfc6749);
+    login.test.fails_times(5, "ada", ABROAD).await?;
+    let body = b"grant_type=password&username=ada&password=right";
+    let request = LoginRequest::new(Some(URLENCODED), body).with_remote_address(ABROAD);
+    let reply = endpoint.handle(request).await;
+    assert_eq!(reply.status(), 429);
+    assert_eq!(
+        reply.body(),
+        br#"{"error":"temporarily_unavailable","error_description":"Too Many Requests"}"#
+    );
+    Ok(())
+}
+
+/// What is no password grant costs nobody a try; nor does what was never looked at.
+#[tokio::test]
+async fn only_passwords_that_were_checked_are_counted() -> Result<(), BoxError> {
+    let login = Login::new().await?;
+    for _ in 0..10 {
+        let request = LoginRequest::new(Some(URLENCODED), b"username=ada");
+        assert_eq!(login.endpoint.handle(request).await.status(), 422);
+    }
+    let broken = Arc::new(BrokenStore::new(ErrorKind::Unavailable));
+    let authenticator =
+        Authenticator::new(broken, HashPool::inline(Arc::clone(&login.hasher) as _))?;
+    let out_of_order = TokenEndpoint::new(authenticator, Arc::new(FakeTokens::new()))
+        .with_throttle(login.test.throttle.clone());
+    for _ in 0..10 {
+        assert_eq!(post(&out_of_order, "ada", "wrong").await.status(), 503);
+    }
+    for _ in 0..5 {
+        assert_eq!(login.post("ada", "wrong").await.status(), 401);
+    }
+    assert_eq!(login.post("ada", "wrong").await.status(), 429);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_login_that_the_pool_refuses_costs_the_throttle_nothing() -> Result<(), BoxError> {
+    let login = Login::new().await?;
+    login.pool.drain().await;
+    assert_eq!(login.post("ada", "right").await.status(), 503);
+    assert!(format!("{:?}", login.test.store).contains("records: 0,"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_throttle_that_is_out_of_order_is_503_and_hashes_nothing() -> Result<(), BoxError> {
+    let login = Login::new().await?;
+    let broken = Arc::new(BrokenStore::new(ErrorKind::Unavailable));
+    let endpoint = login.endpoint.clone().with_throttle(Throttle::new(broken));
+    let _ = login.hasher.take_work();
+    assert_eq!(post(&endpoint, "ada", "right").await.status(), 503);
+    assert_eq!(login.hasher.take_work(), []);
+    Ok(())
+}
+
+const URLENCODED: &[u8] = b"application/x-www-form-urlencoded";
+
+/// A throttle whose time the test makes.
+struct Test {
+    throttle: Throttle,
+    store: Arc<MemoryThrottleStore>,
+    clock: Arc<ManualClock>,
+}
+
+impl Test {
+    fn new() -> Self {
+        Self::over(Arc::new(MemoryThrottleStore::new()), clock())
+    }
+
+    fn over(store: Arc<MemoryThrottleStore>, clock: Arc<ManualClock>) -> Self {
+        Self {
+            throttle: Throttle::new(Arc::clone(&store) as Arc<dyn ThrottleStore>)
+                .with_clock(Arc::clone(&clock) as Arc<dyn Clock>),
+            store,
+            clock,
+        }
+    }
+
+    fn pass(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
+    }
+
+    async fn granted(&self, username: &str, from: IpAddr) -> Result<Attempt, BoxError> {
+        match self.begin(username, from).await? {
+            Ok(attempt) => Ok(attempt),
+            Err(wait) => Err(format!("refused for {wait:?}").into()),
+        }
+    }
+
+    async fn wait(&self, username: &str, from: IpAddr) -> Result<Duration, BoxError> {
+        let begun = self.begin(username, from).await?;
+        begun.err().ok_or_else(|| "it is granted".into())
+    }
+
+    async fn begin(
+        &self,
+        username: &str,
+        from: IpAddr,
+    ) -> Result<Result<Attempt, Duration>, BoxError> {
+        let username = Username::new(username);
+        match self.throttle.begin(&username, Some(from)).await? {
+            Admission::Granted(attempt) => Ok(Ok(attempt)),
+            Admission::Refused { retry_after } => Ok(Err(retry_after)),
+            other => Err(format!("{other:?}").into()),
+        }
+    }
+
+    /// Whether an attempt would be granted; none is counted.
+    async fn may_try(&self, username: &str, from: IpAddr) -> Result<bool, BoxError> {
+        match self.begin(username, from).await? {
+            Ok(attempt) => attempt.withdraw().await.map(|()| true).map_err(Into::into),
+            Err(_) => Ok(false),
+        }
+    }
+
+    async fn fails(&self, username: &str, from: IpAddr) -> Result<(), BoxError> {
+        self.granted(username, from).await.map(drop)
+    }
+
+    /// As soon as each may be made.
+    async fn fails_times(&self, times: u32, username: &str, from: IpAddr) -> Result<(), BoxError> {
+        for _ in 0..times {
+            if let Err(wait) = self.begin(username, from).await? {
+                self.clock.advance(wait);
+                self.fails(username, from).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An endpoint with the user `ada`, whose password is `right`.
+struct Login {
+    endpoint: TokenEndpoint,
+    test: Test,
+    pool: HashPool,
+    hasher: Arc<FakeHasher>,
+}
+
+impl Login {
+    async fn new() -> Result<Self, BoxError> {
+        let hasher = Arc::new(FakeHasher::new(1));
+        let pool = HashPool::inline(Arc::clone(&hasher) as _);
+        let users = Arc::new(MemoryStore::new());
+        let mut ada = Credential::new(UserId::new("1"), Username::new("ada"));
+        ada.password_hash = Some(pool.hash("right".to_owned().into()).await?);
+        users.create(&ada).await?;
+        let test = Test::new();
+        let authenticator = Authenticator::new(users, pool.clone())?;
+        let endpoint = TokenEndpoint::new(authenticator, Arc::new(FakeTokens::new()))
+            .with_throttle(test.throttle.clone());
+        Ok(Self {
+            endpoint,
+            test,
+            pool,
+            hasher,
+        })
+    }
+
+    async fn post(&self, username: &str, password: &str) -> Reply {
+        post(&self.endpoint, username, password).await
+    }
+}
+
+async fn post(endpoint: &TokenEndpoint, username: &str, password: &str) -> Reply {
+    let body = format!("username={username}&password={password}");
+    let request = LoginRequest::new(Some(URLENCODED), body.as_bytes());
+    endpoint.handle(request.with_remote_address(ABROAD)).await
+}
+
+fn clock() -> Arc<ManualClock> {
+    Arc::new(ManualClock::new(SystemTime::UNIX_EPOCH + 365 * DAY))
+}
