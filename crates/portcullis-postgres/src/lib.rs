@@ -23,6 +23,8 @@ mod open;
 mod store;
 pub use store::PostgresStore;
 
+mod throttle;
+
 mod tokens;
 
 mod users;

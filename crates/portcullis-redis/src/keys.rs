@@ -1,14 +1,15 @@
 //! The names of the keys.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
-use portcullis_core::{Error, ErrorKind, TokenHash, UserId, Username};
+use portcullis_core::{Error, ErrorKind, ThrottleKey, TokenHash, UserId, Username};
 
 /// Names the keys of one store.
 ///
 /// A cluster puts keys into a slot by what stands in their first pair of braces (Redis Cluster
 /// specification, "Hash tags"). The prefix stands there in all keys of users, so that one script
-/// can change several of them. Tokens need no such script, and are spread over all slots.
+/// can change several of them. Tokens and attempts need no such script, and are spread over all slots.
 #[derive(Debug)]
 pub(crate) struct Keys {
     prefix: String,
@@ -53,16 +54,27 @@ impl Keys {
 
     /// A hash of the claims of a token.
     pub(crate) fn token(&self, hash: &TokenHash) -> String {
-        let mut key = format!("{}:token:", self.prefix);
-        for byte in hash.as_bytes() {
-            // Writing to a `String` does not fail.
-            let _ = write!(key, "{byte:02x}");
-        }
-        key
+        self.hashed("token", hash.as_bytes())
     }
 
     /// A sorted set of the tokens of a user, by when Redis may drop them. Each is named by its key.
     pub(crate) fn tokens_of(&self, subject: &UserId) -> String {
         format!("{}:tokens_of:{subject}", self.prefix)
     }
+    /// What was counted for an account.
+    pub(crate) fn attempts(&self, key: &ThrottleKey) -> String {
+        self.hashed("throttle", key.as_bytes())
+    }
+
+    fn hashed(&self, kind: &str, hash: &[u8; 32]) -> String {
+        let mut key = format!("{}:{kind}:", self.prefix);
+        for byte in hash {
+            // Writing to a `String` does not fail.
+            let _ = write!(key, "{byte:02x}");
+        }
+        key
+    }
 }
+
+/// How long Redis keeps what has expired: its clock may be ahead of that by which others decide.
+pub(crate) const SLACK: Duration = Duration::from_secs(300);

@@ -21,6 +21,8 @@ mod server;
 mod store;
 pub use store::RedisStore;
 
+mod throttle;
+
 mod tokens;
 
 mod users;

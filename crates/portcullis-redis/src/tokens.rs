@@ -6,6 +6,7 @@ use futures_util::future::try_join_all;
 use portcullis_core::{Claims, Error, ErrorKind, TokenHash, TokenStore, UserId, async_trait};
 
 use crate::fields::{Fields, json, since_1970};
+use crate::keys::SLACK;
 use crate::script::{INSERT_TOKEN, LIST_TOKENS, NOTE_TOKEN, REVOKE_TOKEN};
 use crate::store::RedisStore;
 
@@ -113,10 +114,6 @@ fn claims(mut fields: Fields) -> Result<Claims, Error> {
     claims.scopes = fields.list(SCOPES)?;
     Ok(claims)
 }
-
-/// How long Redis keeps a token that has expired: its clock may be ahead of that by which the
-/// verifier decides.
-const SLACK: Duration = Duration::from_secs(300);
 
 /// How many tokens are revoked at a time.
 const PAGE: &str = "256";

@@ -1,5 +1,7 @@
 //! Turns what a column cannot hold into what it can, and back.
 
+use std::time::SystemTime;
+
 use portcullis_core::{Error, ErrorKind};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -13,6 +15,14 @@ pub(crate) fn json(what: &str, list: &[String]) -> Result<String, Error> {
 pub(crate) fn list(row: &SqliteRow, column: &str) -> Result<Vec<String>, sqlx::Error> {
     let json: &str = row.try_get(column)?;
     serde_json::from_str(json).map_err(|error| sqlx::Error::Decode(error.into()))
+}
+
+/// Whole seconds since 1970; a fraction is dropped.
+pub(crate) fn seconds(time: SystemTime) -> Result<i64, Error> {
+    time.duration_since(SystemTime::UNIX_EPOCH)
+        .ok()
+        .and_then(|since| i64::try_from(since.as_secs()).ok())
+        .ok_or_else(|| cannot_store("the time"))
 }
 
 pub(crate) fn cannot_store(what: &str) -> Error {

@@ -12,6 +12,8 @@ pub use open::database_path;
 mod store;
 pub use store::SqliteStore;
 
+mod throttle;
+
 mod tokens;
 
 mod users;

@@ -6,7 +6,7 @@ use portcullis_core::{Claims, Error, ErrorKind, TokenHash, TokenStore, UserId, a
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use crate::column::{cannot_store, json, list};
+use crate::column::{json, list, seconds};
 use crate::error::from_driver;
 use crate::store::SqliteStore;
 
@@ -86,14 +86,6 @@ fn claims(row: &SqliteRow) -> Result<Claims, sqlx::Error> {
     claims.client_id = row.try_get("client_id")?;
     claims.scopes = list(row, "scopes")?;
     Ok(claims)
-}
-
-/// Whole seconds since 1970; a fraction is dropped.
-fn seconds(time: SystemTime) -> Result<i64, Error> {
-    time.duration_since(SystemTime::UNIX_EPOCH)
-        .ok()
-        .and_then(|since| i64::try_from(since.as_secs()).ok())
-        .ok_or_else(|| cannot_store("the time"))
 }
 
 fn time(row: &SqliteRow, column: &str) -> Result<SystemTime, sqlx::Error> {

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use portcullis_core::{
-    Claims, Credential, CredentialStore, ErrorKind, PasswordHash, TokenHash, TokenStore, UserId,
-    Username,
+    Claims, Credential, CredentialStore, ErrorKind, PasswordHash, ThrottleStore, TokenHash,
+    TokenStore, UserId, Username,
 };
 use portcullis_sqlite::{SqlitePool, SqliteStore};
 use portcullis_testkit::{
-    Outcome, Subject, check, credential_store, race_of_processes_over_tokens,
-    race_of_processes_over_users, token_store,
+    Outcome, Subject, check, credential_store, race_of_processes_over_attempts,
+    race_of_processes_over_tokens, race_of_processes_over_users, throttle_store, token_store,
 };
 use sqlx::sqlite::SqliteConnectOptions;
 use tempfile::TempDir;
@@ -41,6 +41,18 @@ mod tokens_in_memory {
     portcullis_testkit::token_store_suite!(super::in_memory());
 }
 
+mod throttle_in_a_file {
+    portcullis_testkit::throttle_store_suite!(super::throttle(1));
+}
+
+mod throttle_in_a_file_of_two_processes {
+    portcullis_testkit::throttle_store_suite!(super::throttle(2));
+}
+
+mod throttle_in_memory {
+    portcullis_testkit::throttle_store_suite!(super::in_memory());
+}
+
 #[test]
 fn of_processes_that_race_over_users_one_wins() -> Outcome {
     let directory = tempfile::tempdir().unwrap();
@@ -62,6 +74,16 @@ fn of_processes_that_race_over_tokens_one_wins() -> Outcome {
 }
 
 #[test]
+fn of_processes_that_race_over_attempts_one_wins() -> Outcome {
+    let directory = tempfile::tempdir().unwrap();
+    race_of_processes_over_attempts(
+        "of_processes_that_race_over_attempts_one_wins",
+        &url(&directory),
+        async |url| Arc::new(SqliteStore::open(url).await.unwrap()),
+    )
+}
+
+#[test]
 fn a_closed_pool_is_unavailable() -> Outcome {
     let closed = async || {
         let store = in_memory().await;
@@ -71,6 +93,10 @@ fn a_closed_pool_is_unavailable() -> Outcome {
     check(
         closed(),
         credential_store::an_unreachable_store_is_unavailable,
+    )?;
+    check(
+        closed(),
+        throttle_store::an_unreachable_store_is_unavailable,
     )?;
     check(closed(), token_store::an_unreachable_store_is_unavailable)
 }
@@ -166,6 +192,10 @@ async fn errors_do_not_show_what_is_stored() {
 
 async fn users(pools: usize) -> Subject<dyn CredentialStore> {
     in_a_file::<dyn CredentialStore>(pools, |store| Arc::new(store)).await
+}
+
+async fn throttle(pools: usize) -> Subject<dyn ThrottleStore> {
+    in_a_file::<dyn ThrottleStore>(pools, |store| Arc::new(store)).await
 }
 
 async fn tokens(pools: usize) -> Subject<dyn TokenStore> {

@@ -20,7 +20,9 @@ mod manual_clock;
 pub use manual_clock::ManualClock;
 
 mod processes;
-pub use processes::{race_of_processes_over_tokens, race_of_processes_over_users};
+pub use processes::{
+    race_of_processes_over_attempts, race_of_processes_over_tokens, race_of_processes_over_users,
+};
 
 mod property;
 

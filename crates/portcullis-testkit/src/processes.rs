@@ -6,11 +6,15 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
-use portcullis_core::{CredentialStore, Error, ErrorKind, PasswordHash, TokenHash, TokenStore};
+use portcullis_core::{
+    CredentialStore, Error, ErrorKind, PasswordHash, ThrottleKey, ThrottleRecord, ThrottleStore,
+    TokenHash, TokenStore, Username,
+};
 use tokio::runtime::Builder;
 
 use crate::credential_store::user;
 use crate::suite::{Outcome, Violation};
+use crate::throttle_store::in_2100;
 use crate::token_store::claims;
 
 /// Several processes create, rehash and delete the same users at the same time: of those who do
@@ -97,6 +101,36 @@ pub fn race_of_processes_over_tokens<S: TokenStore>(
             }
         },
         &["insert", "revoke"],
+    )
+}
+
+/// Several processes replace the same records of the throttle at the same time: of those who do the
+/// same, one wins. The arguments are those of [`race_of_processes_over_users`].
+///
+/// # Errors
+/// How the property was violated.
+pub fn race_of_processes_over_attempts<S: ThrottleStore>(
+    test: &str,
+    url: &str,
+    open: impl AsyncFnOnce(&str) -> Arc<S>,
+) -> Outcome {
+    let key = |what, round| ThrottleKey::of(&Username::new(format!("{what} {round}")));
+    let first = ThrottleRecord::new("first");
+    race(
+        test,
+        url,
+        open,
+        &async |store, round| {
+            let key = key("replaced", round);
+            store.replace(&key, None, &first, in_2100()).await.map(drop)
+        },
+        &async |store, contest, round| {
+            let own = ThrottleRecord::new(format!("of {}", std::process::id()));
+            let old = (contest == "replace").then_some(&first);
+            let key = key(if old.is_some() { "replaced" } else { "new" }, round);
+            store.replace(&key, old, &own, in_2100()).await
+        },
+        &["put the first", "replace"],
     )
 }
 

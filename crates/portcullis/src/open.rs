@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use portcullis_core::{
-    CredentialStore, Error, ErrorKind, MemoryStore, MemoryTokenStore, TokenStore,
+    CredentialStore, Error, ErrorKind, MemoryStore, MemoryThrottleStore, MemoryTokenStore,
+    ThrottleStore, TokenStore,
 };
 #[cfg(feature = "postgres")]
 use portcullis_postgres::PostgresStore;
@@ -22,13 +23,15 @@ pub struct Stores {
     pub credentials: Arc<dyn CredentialStore>,
     /// The opaque access tokens, if such are issued.
     pub tokens: Arc<dyn TokenStore>,
+    /// The attempts on accounts, if they are throttled.
+    pub throttle: Arc<dyn ThrottleStore>,
 }
 
 /// Opens the stores that `url` names, so that an operator chooses them at run time:
 ///
 /// | URL | stores | feature |
 /// |---|---|---|
-/// | `memory:` | [`MemoryStore`] and [`MemoryTokenStore`], empty | always there |
+/// | `memory:` | [`MemoryStore`], [`MemoryTokenStore`] and [`MemoryThrottleStore`], empty | always there |
 /// | `sqlite://PATH` | `SqliteStore`, created if absent, its tables brought up to date | `sqlite` |
 /// | `postgres://USER:PASSWORD@HOST/DATABASE` | `PostgresStore`, whose tables [`migrate`] makes | `postgres` |
 /// | `redis://USER:PASSWORD@HOST/DATABASE`, `rediss:` for TLS | `RedisStore`, on a server or a cluster | `redis` |
@@ -55,6 +58,7 @@ pub async fn open(url: &str) -> Result<Stores, Error> {
         Backend::Memory => Ok(Stores {
             credentials: Arc::new(MemoryStore::new()),
             tokens: Arc::new(MemoryTokenStore::new()),
+            throttle: Arc::new(MemoryThrottleStore::new()),
         }),
         #[cfg(feature = "postgres")]
         Backend::Postgres => PostgresStore::open(url).await.map(shared),
@@ -130,10 +134,11 @@ impl Backend {
 }
 
 #[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
-fn shared(store: impl CredentialStore + TokenStore + Clone) -> Stores {
+fn shared(store: impl CredentialStore + ThrottleStore + TokenStore + Clone) -> Stores {
     Stores {
         credentials: Arc::new(store.clone()),
-        tokens: Arc::new(store),
+        tokens: Arc::new(store.clone()),
+        throttle: Arc::new(store),
     }
 }
 

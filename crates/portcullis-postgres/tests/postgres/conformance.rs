@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use portcullis_core::{
-    Claims, Credential, CredentialStore, PasswordHash, TokenHash, TokenStore, UserId, Username,
+    Claims, Credential, CredentialStore, PasswordHash, ThrottleStore, TokenHash, TokenStore,
+    UserId, Username,
 };
 use portcullis_postgres::PostgresStore;
 use portcullis_testkit::{
-    Outcome, Subject, check, credential_store, race_of_processes_over_tokens,
-    race_of_processes_over_users, token_store,
+    Outcome, Subject, check, credential_store, race_of_processes_over_attempts,
+    race_of_processes_over_tokens, race_of_processes_over_users, throttle_store, token_store,
 };
 use portcullis_testservers::postgres;
 
@@ -29,6 +30,14 @@ mod tokens_of_one_process {
 
 mod tokens_of_two_processes {
     portcullis_testkit::token_store_suite!(super::tokens(2));
+}
+
+mod throttle_of_one_process {
+    portcullis_testkit::throttle_store_suite!(super::throttle(1));
+}
+
+mod throttle_of_two_processes {
+    portcullis_testkit::throttle_store_suite!(super::throttle(2));
 }
 
 #[test]
@@ -52,6 +61,16 @@ fn of_processes_that_race_over_tokens_one_wins() -> Outcome {
 }
 
 #[test]
+fn of_processes_that_race_over_attempts_one_wins() -> Outcome {
+    let schema = Schema::new();
+    race_of_processes_over_attempts(
+        "conformance::of_processes_that_race_over_attempts_one_wins",
+        &schema.url(),
+        open_migrated,
+    )
+}
+
+#[test]
 fn a_closed_pool_is_unavailable() -> Outcome {
     // Nothing is asked of the server, so that it need not have the tables.
     let closed = async || {
@@ -62,6 +81,10 @@ fn a_closed_pool_is_unavailable() -> Outcome {
     check(
         closed(),
         credential_store::an_unreachable_store_is_unavailable,
+    )?;
+    check(
+        closed(),
+        throttle_store::an_unreachable_store_is_unavailable,
     )?;
     check(closed(), token_store::an_unreachable_store_is_unavailable)
 }
@@ -171,6 +194,15 @@ fn claims() -> Claims {
 async fn users(pools: usize) -> Subject<dyn CredentialStore> {
     let (first, others, schema) = handles(pools).await;
     let mut subject: Subject<dyn CredentialStore> = first.into();
+    for store in others {
+        subject = subject.also(Arc::new(store));
+    }
+    subject.keeping(schema)
+}
+
+async fn throttle(pools: usize) -> Subject<dyn ThrottleStore> {
+    let (first, others, schema) = handles(pools).await;
+    let mut subject: Subject<dyn ThrottleStore> = first.into();
     for store in others {
         subject = subject.also(Arc::new(store));
     }

@@ -28,6 +28,10 @@ pub(crate) static LIST_TOKENS: LazyLock<Script> =
 pub(crate) static NOTE_TOKEN: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("note_token.lua")));
 
+/// Replaces a record of the throttle.
+pub(crate) static REPLACE_ATTEMPTS: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("replace_attempts.lua")));
+
 /// Replaces the password hash of a user.
 pub(crate) static REPLACE_HASH: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("replace_hash.lua")));

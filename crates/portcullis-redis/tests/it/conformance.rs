@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use portcullis_redis::RedisStore;
-use portcullis_testkit::{Outcome, race_of_processes_over_tokens, race_of_processes_over_users};
+use portcullis_testkit::{
+    Outcome, race_of_processes_over_attempts, race_of_processes_over_tokens,
+    race_of_processes_over_users,
+};
 use portcullis_testservers::redis;
 
 use crate::common::{open, with_own_prefix};
@@ -40,6 +43,22 @@ mod tokens_on_a_cluster {
     portcullis_testkit::token_store_suite!(tokens(&redis::cluster_url()));
 }
 
+mod throttle_on_a_server {
+    use portcullis_testservers::redis;
+
+    use crate::common::throttle;
+
+    portcullis_testkit::throttle_store_suite!(throttle(&redis::url()));
+}
+
+mod throttle_on_a_cluster {
+    use portcullis_testservers::redis;
+
+    use crate::common::throttle;
+
+    portcullis_testkit::throttle_store_suite!(throttle(&redis::cluster_url()));
+}
+
 #[test]
 fn of_processes_that_race_over_users_on_a_server_one_wins() -> Outcome {
     race_of_processes_over_users(
@@ -71,6 +90,24 @@ fn of_processes_that_race_over_users_on_a_cluster_one_wins() -> Outcome {
 fn of_processes_that_race_over_tokens_on_a_cluster_one_wins() -> Outcome {
     race_of_processes_over_tokens(
         "conformance::of_processes_that_race_over_tokens_on_a_cluster_one_wins",
+        &with_own_prefix(&redis::cluster_url()),
+        shared,
+    )
+}
+
+#[test]
+fn of_processes_that_race_over_attempts_on_a_server_one_wins() -> Outcome {
+    race_of_processes_over_attempts(
+        "conformance::of_processes_that_race_over_attempts_on_a_server_one_wins",
+        &with_own_prefix(&redis::url()),
+        shared,
+    )
+}
+
+#[test]
+fn of_processes_that_race_over_attempts_on_a_cluster_one_wins() -> Outcome {
+    race_of_processes_over_attempts(
+        "conformance::of_processes_that_race_over_attempts_on_a_cluster_one_wins",
         &with_own_prefix(&redis::cluster_url()),
         shared,
     )

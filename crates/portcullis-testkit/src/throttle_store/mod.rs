@@ -91,7 +91,7 @@ async fn is_stored(
     equal("find", &found.as_ref(), &expected)
 }
 
-fn in_2100() -> SystemTime {
+pub(crate) fn in_2100() -> SystemTime {
     at(IN_2100, 0)
 }
 
