@@ -67,10 +67,10 @@ async fn after_a_hundred_failures_nobody_may_try_for_thirty_days() -> Result<(),
 }
 
 #[tokio::test]
-async fn an_operator_lifts_a_stop() -> Result<(), BoxError> {
+async fn an_operator_ends_a_stop() -> Result<(), BoxError> {
     let test = Test::new();
     test.fails_times(100, "ada", ABROAD).await?;
-    test.throttle.lift(&Username::new("ada")).await?;
+    test.throttle.unlock(&Username::new("ada")).await?;
     test.fails_times(4, "ada", ABROAD).await?;
     test.granted("ada", ABROAD).await.map(drop)
 }
@@ -253,7 +253,7 @@ async fn what_has_expired_is_deleted_by_and_by() -> Result<(), BoxError> {
 }
 
 #[tokio::test]
-async fn a_record_that_cannot_be_read_is_corrupt_until_it_is_lifted() -> Result<(), BoxError> {
+async fn a_record_that_cannot_be_read_is_corrupt_until_it_is_unlocked() -> Result<(), BoxError> {
     let test = Test::new();
     let ada = Username::new("ada");
     let key = ThrottleKey::of(&ada);
@@ -267,7 +267,7 @@ async fn a_record_that_cannot_be_read_is_corrupt_until_it_is_lifted() -> Result<
         Some(ErrorKind::Corrupt),
         "not known"
     );
-    test.throttle.lift(&ada).await?;
+    test.throttle.unlock(&ada).await?;
     test.granted("ada", HOME).await.map(drop)
 }
 

@@ -79,10 +79,20 @@ pub(crate) struct ServeArgs {
     /// The scheme of URLs that clients are redirected to; `https` behind a proxy that serves TLS.
     #[arg(long, env = "PORTCULLIS_SCHEME", default_value = "http")]
     pub(crate) scheme: SchemeArg,
+    /// Whether to limit how often passwords may be tried for one account. It is counted where the
+    /// users are.
+    #[arg(long, env = "PORTCULLIS_THROTTLE", default_value = "on")]
+    pub(crate) throttle: ThrottleArg,
     #[command(flatten)]
     pub(crate) tokens: TokenArgs,
     #[command(flatten)]
     pub(crate) hashing: HashArgs,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum ThrottleArg {
+    Off,
+    On,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -220,8 +230,10 @@ pub(crate) enum UserCommand {
     Enable(NameArgs),
     /// List users: id, username and status, separated by tabs.
     List(StoreArgs),
-    /// Change a user's password; tokens issued before are dead.
+    /// Change a user's password, and unlock them; tokens issued before are dead.
     SetPassword(SetPasswordArgs),
+    /// Let a user log in at once after too many wrong passwords.
+    Unlock(NameArgs),
 }
 
 #[derive(Debug, clap::Args)]

@@ -1,7 +1,7 @@
 //! A server to try out: nothing to set up, nothing left behind.
 
 use portcullis::jwt::{JwtIssuer, SigningKey};
-use portcullis::{Scheme, Secret};
+use portcullis::{Scheme, Secret, Throttle};
 
 use crate::args::DemoArgs;
 use crate::failure::Failure;
@@ -19,22 +19,21 @@ pub(crate) async fn run(args: DemoArgs) -> Result<(), Failure> {
         ))
     })?;
     let database = directory.path().join("portcullis.db");
-    let users = portcullis::open(&format!("sqlite://{}", database.display()))
-        .await?
-        .credentials;
+    let stores = portcullis::open(&format!("sqlite://{}", database.display())).await?;
     let password = keys::random_text::<15>()?;
     let hash = user::hash(
         Secret::from(password.to_string()),
         args.hashing.argon2.params,
     )
     .await?;
-    user::create(users.as_ref(), USERNAME, hash, Vec::new()).await?;
+    user::create(stores.credentials.as_ref(), USERNAME, hash, Vec::new()).await?;
     let key = SigningKey::from_hs256_secret(keys::random_text::<32>()?.as_bytes())?;
     let server = Server {
         listen: args.listen,
         prefix: "/v1".to_owned(),
         scheme: Scheme::Http,
-        users,
+        users: stores.credentials,
+        throttle: Some(Throttle::new(stores.throttle)),
         tokens: Tokens::jwt(JwtIssuer::new(key, "portcullis", "portcullis")),
         pool: serve::pool(&args.hashing)?,
     };

@@ -15,11 +15,11 @@ use actix_web::{App, HttpResponse, HttpServer};
 use portcullis::actix::{Bearer, LoginRoutes};
 use portcullis::{
     Argon2Params, Argon2idHasher, Authenticator, BearerGuard, CredentialStore, HashPool,
-    HashPoolConfig, Scheme, TokenEndpoint, openapi,
+    HashPoolConfig, Scheme, Throttle, TokenEndpoint, openapi,
 };
 use serde::Serialize;
 
-use crate::args::{HashArgs, ServeArgs};
+use crate::args::{HashArgs, ServeArgs, ThrottleArg};
 use crate::failure::Failure;
 use crate::migrate;
 use crate::tokens::Tokens;
@@ -36,6 +36,10 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
         scheme: args.scheme.into(),
         tokens: Tokens::open(&args.tokens, &args.store.url, stores.tokens).await?,
         users: stores.credentials,
+        throttle: match args.throttle {
+            ThrottleArg::Off => None,
+            ThrottleArg::On => Some(Throttle::new(stores.throttle)),
+        },
         pool: pool(&args.hashing)?,
     };
     server
@@ -49,6 +53,7 @@ pub(crate) struct Server {
     pub(crate) prefix: String,
     pub(crate) scheme: Scheme,
     pub(crate) users: Arc<dyn CredentialStore>,
+    pub(crate) throttle: Option<Throttle>,
     pub(crate) tokens: Tokens,
     pub(crate) pool: HashPool,
 }
@@ -60,7 +65,10 @@ impl Server {
         let guard =
             BearerGuard::new(self.tokens.verifier).with_credential_check(Arc::clone(&self.users));
         let authenticator = Authenticator::new(self.users, self.pool)?;
-        let endpoint = TokenEndpoint::new(authenticator, self.tokens.issuer);
+        let mut endpoint = TokenEndpoint::new(authenticator, self.tokens.issuer);
+        if let Some(throttle) = self.throttle {
+            endpoint = endpoint.with_throttle(throttle);
+        }
         let login = LoginRoutes::new(endpoint)
             .with_prefix(self.prefix.as_str())
             .with_scheme(self.scheme);

@@ -6,8 +6,8 @@ use std::time::SystemTime;
 
 use portcullis::{
     Argon2Params, Argon2idHasher, Credential, CredentialStore, Error, ErrorKind, HashPool,
-    OsRandom, PasswordHash, PasswordPolicy, Secret, Stores, TokenStore, UserId, UserStatus,
-    Username,
+    OsRandom, PasswordHash, PasswordPolicy, Secret, Stores, Throttle, TokenStore, UserId,
+    UserStatus, Username,
 };
 use zeroize::{Zeroize, Zeroizing};
 
@@ -29,6 +29,7 @@ pub(crate) async fn run(command: UserCommand) -> Result<(), Failure> {
         UserCommand::Enable(args) => enable(args).await,
         UserCommand::List(args) => list(args).await,
         UserCommand::SetPassword(args) => set_password(args).await,
+        UserCommand::Unlock(args) => unlock(args).await,
     }
 }
 
@@ -74,7 +75,15 @@ async fn set_password(args: SetPasswordArgs) -> Result<(), Failure> {
         .await?;
     known.done(changed)?;
     // The time of the change has done for them already, but for those of the same second.
-    known.revoke_tokens("the password was changed").await
+    known.revoke_tokens("the password was changed").await?;
+    Ok(known.throttle.unlock(&known.user.username).await?)
+}
+
+async fn unlock(args: NameArgs) -> Result<(), Failure> {
+    let stores = open(&args.store).await?;
+    let user = find(stores.credentials.as_ref(), &args.username).await?;
+    let throttle = Throttle::new(stores.throttle);
+    Ok(throttle.unlock(&user.username).await?)
 }
 
 async fn enable(args: NameArgs) -> Result<(), Failure> {
@@ -102,6 +111,7 @@ struct Known {
     user: Credential,
     users: Arc<dyn CredentialStore>,
     tokens: Arc<dyn TokenStore>,
+    throttle: Throttle,
 }
 
 impl Known {
@@ -112,6 +122,7 @@ impl Known {
             users: stores.credentials,
             // Before anything is changed, so that a wrong flag changes nothing.
             tokens: tokens::store(token_store, stores.tokens).await?,
+            throttle: Throttle::new(stores.throttle),
         })
     }
 

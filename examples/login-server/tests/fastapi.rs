@@ -14,7 +14,10 @@ fn recorded_requests_are_answered_as_fastapi_did() {
     for (username, password) in fastapi::USERS {
         add_user(directory.path(), username, password);
     }
-    let server = Server::start(directory.path(), ["serve", "--store", "sqlite://users.db"]);
+    let server = Server::start(
+        directory.path(),
+        ["serve", "--throttle", "off", "--store", "sqlite://users.db"],
+    );
     let mut failures = Vec::new();
     let mut compared = 0;
     for case in fastapi::cases() {

@@ -7,8 +7,12 @@ mod common;
 use std::io::BufRead;
 use std::net::TcpListener;
 use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use common::{Server, add_user};
+use portcullis::{Admission, Clock, Throttle, Username};
+use portcullis_testkit::ManualClock;
 
 const PASSWORD: &str = "correct horse battery staple";
 const FORM: &str = "username=ada%40example.com&password=correct+horse+battery+staple";
@@ -100,6 +104,55 @@ fn changes_to_users_hold_from_the_next_login() {
     assert_eq!(login("a+new+password,+long+enough"), 200);
     user(directory.path(), &["delete"], "");
     assert_eq!(login("a+new+password,+long+enough"), 401);
+}
+
+#[test]
+fn too_many_wrong_passwords_are_429_until_somebody_unlocks_the_user() {
+    let directory = tempfile::tempdir().unwrap();
+    add_user(directory.path(), "ada@example.com", PASSWORD);
+    too_many_wrong_passwords(directory.path());
+    let server = serve(directory.path());
+    let refused = server.login(FORM);
+    assert_eq!(refused.status, 429);
+    assert_eq!(refused.text(), r#"{"detail":"Too Many Requests"}"#);
+    assert!(refused.header("retry-after").is_some());
+    user(directory.path(), &["unlock"], "");
+    assert_eq!(server.login(FORM).status, 200);
+
+    too_many_wrong_passwords(directory.path());
+    // Where ada has logged in she still may.
+    assert_eq!(server.login(FORM).status, 200);
+}
+
+#[test]
+fn a_new_password_unlocks_its_user() {
+    let directory = tempfile::tempdir().unwrap();
+    add_user(
+        directory.path(),
+        "ada@example.com",
+        "the one before, long enough",
+    );
+    too_many_wrong_passwords(directory.path());
+    let server = serve(directory.path());
+    assert_eq!(server.login(FORM).status, 429);
+    user(
+        directory.path(),
+        &["set-password", "--password-stdin"],
+        PASSWORD,
+    );
+    assert_eq!(server.login(FORM).status, 200);
+}
+
+#[test]
+fn without_the_throttle_everybody_may_try() {
+    let directory = tempfile::tempdir().unwrap();
+    add_user(directory.path(), "ada@example.com", PASSWORD);
+    too_many_wrong_passwords(directory.path());
+    let args = ["serve", "--throttle", "off", "--store", "sqlite://users.db"];
+    assert_eq!(
+        Server::start(directory.path(), args).login(FORM).status,
+        200
+    );
 }
 
 #[test]
@@ -301,6 +354,28 @@ fn an_ed25519_key_in_pem_signs_tokens() {
 fn serve(directory: &std::path::Path) -> Server {
     Server::start(directory, ["serve", "--store", "sqlite://users.db"])
 }
+
+/// As many as let ada wait for 15 minutes: made by strangers, an hour from now.
+fn too_many_wrong_passwords(directory: &std::path::Path) {
+    let url = format!("sqlite://{}/users.db", directory.display());
+    let clock = Arc::new(ManualClock::new(SystemTime::now() + HOUR));
+    let failing = async {
+        let throttle = Throttle::new(portcullis::open(&url).await.unwrap().throttle)
+            .with_clock(Arc::clone(&clock) as Arc<dyn Clock>);
+        let ada = Username::new("ada@example.com");
+        let mut failed = 0;
+        while failed < 20 {
+            match throttle.begin(&ada, None).await.unwrap() {
+                Admission::Granted(_) => failed += 1,
+                Admission::Refused { retry_after } => clock.advance(retry_after),
+                _ => {}
+            }
+        }
+    };
+    actix_web::rt::System::new().block_on(failing);
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// Runs a `user` command on ada.
 fn user(directory: &std::path::Path, command: &[&str], stdin: &str) {

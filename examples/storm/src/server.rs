@@ -208,6 +208,8 @@ pub(crate) fn serve(
     let mut command = Command::new(login_server);
     command.args(["serve", "--store", store, "--listen", "127.0.0.1:0"]);
     command.args(["--jwt-secret-file", "jwt.secret", "--log", "error"]);
+    // Its clients all log in to one account.
+    command.args(["--throttle", "off"]);
     command.args(more);
     Ok(command)
 }

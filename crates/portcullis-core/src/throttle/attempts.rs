@@ -174,5 +174,5 @@ const KNOWN_FOR: Duration = Duration::from_secs(90 * 24 * 3600);
 /// counted for is forgotten before what many were.
 const FORGIVEN_PER_FAILURE: Duration = Duration::from_secs(3600);
 
-/// For how long the hard stop lasts, if nobody logs in from a known source or lifts it.
+/// For how long the hard stop lasts, if nobody logs in from a known source or unlocks it.
 const STOPPED_FOR: Duration = Duration::from_secs(30 * 24 * 3600);

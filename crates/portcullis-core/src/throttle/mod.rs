@@ -18,7 +18,7 @@ use attempts::{Attempts, Source};
 /// §3.2.2).
 ///
 /// From the fifth attempt in a row that failed, each must wait before the next: 1 s, 2 s, 4 s and
-/// so on up to 15 minutes; after a hundred there is none for 30 days, unless [`lift`](Self::lift)ed
+/// so on up to 15 minutes; after a hundred there is none for 30 days, unless [`unlock`](Self::unlock)ed
 /// or ended by a login from where the account is known. A success starts anew. Names without an
 /// account are counted just the same, so that waiting tells nothing.
 ///
@@ -120,7 +120,10 @@ impl Throttle {
                 key,
                 source,
             }),
-            Err(retry_after) => Admission::Refused { retry_after },
+            Err(retry_after) => {
+                tracing::debug!(?retry_after, "an account is throttled");
+                Admission::Refused { retry_after }
+            }
         })
     }
 
@@ -129,10 +132,10 @@ impl Throttle {
     ///
     /// # Errors
     /// As [`begin`](Self::begin), but for `Corrupt`: this repairs it.
-    pub async fn lift(&self, username: &Username) -> Result<(), Error> {
+    pub async fn unlock(&self, username: &Username) -> Result<(), Error> {
         let key = ThrottleKey::of(username);
-        let lifted = self.update(&key, |_| Ok(Ok::<_, ()>(Attempts::default())));
-        lifted.await.map(|_| ())
+        let unlocked = self.update(&key, |_| Ok(Ok::<_, ()>(Attempts::default())));
+        unlocked.await.map(|_| ())
     }
 
     /// Makes one change to what was counted, whoever else does. `Err` if `change` refuses to.
