@@ -226,16 +226,6 @@ impl fmt::Debug for LoginRequest<'_> {
     }
 }
 
-/// Where the client of a request is, for an application that knows better than the connection: what
-/// a proxy says of it, say. A middleware puts this among the extensions of a request, and the
-/// adapters take it from there.
-///
-/// Take it only from a proxy of your own. Of a list in `X-Forwarded-For` the part that it wrote
-/// itself, the last, is to be believed, and no other: clients send what they like.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[expect(clippy::exhaustive_structs, reason = "it gives a meaning to one value")]
-pub struct RemoteAddress(pub IpAddr);
-
 /// A login that succeeded.
 #[derive(Clone, Debug)]
 #[non_exhaustive]

@@ -8,7 +8,7 @@ mod clock;
 pub use clock::{Clock, SystemClock};
 
 mod endpoint;
-pub use endpoint::{Login, LoginRefusal, LoginRequest, RemoteAddress, TokenEndpoint};
+pub use endpoint::{Login, LoginRefusal, LoginRequest, TokenEndpoint};
 
 mod error;
 pub use error::{BoxError, Error, ErrorKind};
@@ -49,6 +49,9 @@ mod percent;
 
 mod random;
 pub use random::{OsRandom, SecureRandom};
+
+mod remote_address;
+pub use remote_address::RemoteAddress;
 
 mod reply;
 pub use reply::{Dialect, Reply};

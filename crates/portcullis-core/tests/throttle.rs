@@ -1,13 +1,14 @@
 //! How often passwords may be tried, and that a login obeys.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use portcullis_core::{
     Admission, Attempt, Authenticator, BoxError, Clock, Credential, CredentialStore, Dialect,
-    ErrorKind, HashPool, LoginRequest, MemoryStore, MemoryThrottleStore, Reply, Throttle,
-    ThrottleKey, ThrottleRecord, ThrottleStore, TokenEndpoint, UserId, Username,
+    ErrorKind, HashPool, LoginRequest, MemoryStore, MemoryThrottleStore, RemoteAddress, Reply,
+    Throttle, ThrottleKey, ThrottleRecord, ThrottleStore, TokenEndpoint, UserId, Username,
 };
 use portcullis_testkit::{BrokenStore, FakeHasher, FakeTokens, ManualClock};
 
@@ -165,6 +166,32 @@ async fn a_source_of_ipv6_is_a_network() -> Result<(), BoxError> {
     assert!(test.may_try("ada", same_network.into()).await?);
     assert!(!test.may_try("ada", other_network.into()).await?);
     assert!(test.may_try("ada", HOME).await?);
+    Ok(())
+}
+
+#[test]
+fn of_forwarded_addresses_those_of_the_own_proxies_are_believed() -> Result<(), BoxError> {
+    let ipv6 = "2001:db8::1".parse::<IpAddr>()?;
+    for (values, proxies, expected) in [
+        (&["192.0.2.1"][..], 1, Some(HOME)),
+        (&["198.51.100.1, 192.0.2.1"], 1, Some(HOME)),
+        (&["198.51.100.1", "192.0.2.1"], 1, Some(HOME)),
+        (&["192.0.2.1,\t10.0.0.1 "], 2, Some(HOME)),
+        (&["9.9.9.9, 192.0.2.1", "10.0.0.1"], 2, Some(HOME)),
+        (&["192.0.2.1:1234"], 1, Some(HOME)),
+        (&["2001:db8::1"], 1, Some(ipv6)),
+        (&["[2001:db8::1]:1234"], 1, Some(ipv6)),
+        (&["192.0.2.1"], 2, None),
+        (&["192.0.2.1, unknown"], 1, None),
+        (&["192.0.2.1,"], 1, None),
+        (&[""], 1, None),
+        (&[], 1, None),
+    ] {
+        let bytes: Vec<_> = values.iter().map(|value| value.as_bytes()).collect();
+        let proxies = NonZeroUsize::new(proxies).ok_or("no proxy")?;
+        let address = RemoteAddress::forwarded(bytes, proxies);
+        assert_eq!(address, expected.map(RemoteAddress), "{values:?}");
+    }
     Ok(())
 }
 

@@ -79,6 +79,15 @@ pub(crate) struct ServeArgs {
     /// The scheme of URLs that clients are redirected to; `https` behind a proxy that serves TLS.
     #[arg(long, env = "PORTCULLIS_SCHEME", default_value = "http")]
     pub(crate) scheme: SchemeArg,
+    /// How many proxies of yours are in front, each of which adds to `X-Forwarded-For` where it was
+    /// connected from. The throttle goes by where clients are.
+    #[arg(
+        long,
+        env = "PORTCULLIS_TRUSTED_PROXIES",
+        default_value_t = 0,
+        value_name = "N"
+    )]
+    pub(crate) trusted_proxies: usize,
     /// Whether to limit how often passwords may be tried for one account. It is counted where the
     /// users are.
     #[arg(long, env = "PORTCULLIS_THROTTLE", default_value = "on")]

@@ -32,6 +32,7 @@ pub(crate) async fn run(args: DemoArgs) -> Result<(), Failure> {
         listen: args.listen,
         prefix: "/v1".to_owned(),
         scheme: Scheme::Http,
+        trusted_proxies: None,
         users: stores.credentials,
         throttle: Some(Throttle::new(stores.throttle)),
         tokens: Tokens::jwt(JwtIssuer::new(key, "portcullis", "portcullis")),

@@ -4,18 +4,19 @@ use std::future::poll_fn;
 use std::io::{self, Write};
 use std::mem;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
 use actix_web::dev::Service;
-use actix_web::http::header::HeaderMap;
+use actix_web::http::header::{HeaderMap, HeaderValue};
 use actix_web::web::{self, Data};
-use actix_web::{App, HttpResponse, HttpServer};
+use actix_web::{App, HttpMessage, HttpResponse, HttpServer};
 use portcullis::actix::{Bearer, LoginRoutes};
 use portcullis::{
     Argon2Params, Argon2idHasher, Authenticator, BearerGuard, CredentialStore, HashPool,
-    HashPoolConfig, Scheme, Throttle, TokenEndpoint, openapi,
+    HashPoolConfig, RemoteAddress, Scheme, Throttle, TokenEndpoint, openapi,
 };
 use serde::Serialize;
 
@@ -34,6 +35,7 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
         listen: args.listen,
         prefix: args.prefix,
         scheme: args.scheme.into(),
+        trusted_proxies: NonZeroUsize::new(args.trusted_proxies),
         tokens: Tokens::open(&args.tokens, &args.store.url, stores.tokens).await?,
         users: stores.credentials,
         throttle: match args.throttle {
@@ -52,6 +54,7 @@ pub(crate) struct Server {
     pub(crate) listen: SocketAddr,
     pub(crate) prefix: String,
     pub(crate) scheme: Scheme,
+    pub(crate) trusted_proxies: Option<NonZeroUsize>,
     pub(crate) users: Arc<dyn CredentialStore>,
     pub(crate) throttle: Option<Throttle>,
     pub(crate) tokens: Tokens,
@@ -74,6 +77,7 @@ impl Server {
             .with_scheme(self.scheme);
         let me_path = format!("{}/me", self.prefix);
         let document = Data::new(openapi::login_document(&login.login_path()));
+        let trusted_proxies = self.trusted_proxies;
         let server = HttpServer::new(move || {
             let others = [
                 ("GET", me_path.as_str()),
@@ -81,8 +85,13 @@ impl Server {
                 ("GET", "/openapi.json"),
             ];
             App::new()
-                .wrap_fn(|mut request, service| {
+                .wrap_fn(move |mut request, service| {
                     shrink(request.headers_mut());
+                    let headers = request.headers();
+                    let said = trusted_proxies.and_then(|proxies| forwarded(headers, proxies));
+                    if let Some(address) = said {
+                        request.extensions_mut().insert(address);
+                    }
                     service.call(request)
                 })
                 .app_data(guard.clone())
@@ -113,6 +122,12 @@ impl Server {
         };
         ended.map_err(|error| Failure::refused(format!("the server stopped: {error}")))
     }
+}
+
+/// Where the client is that the outermost proxy was connected from.
+fn forwarded(headers: &HeaderMap, proxies: NonZeroUsize) -> Option<RemoteAddress> {
+    let values: Vec<_> = headers.get_all("x-forwarded-for").collect();
+    RemoteAddress::forwarded(values.into_iter().map(HeaderValue::as_bytes), proxies)
 }
 
 /// Frees the room that actix-web made for headers which did not come.

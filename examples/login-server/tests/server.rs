@@ -125,6 +125,36 @@ fn too_many_wrong_passwords_are_429_until_somebody_unlocks_the_user() {
 }
 
 #[test]
+fn behind_a_proxy_a_client_is_where_the_proxy_says() {
+    let directory = tempfile::tempdir().unwrap();
+    add_user(directory.path(), "ada@example.com", PASSWORD);
+    let args = [
+        "serve",
+        "--trusted-proxies",
+        "1",
+        "--store",
+        "sqlite://users.db",
+    ];
+    let server = Server::start(directory.path(), args);
+    let login = |forwarded_for: &str| {
+        let headers = [
+            ("Host", "testserver"),
+            ("Content-Type", "application/x-www-form-urlencoded"),
+            ("Content-Length", &FORM.len().to_string()),
+            ("X-Forwarded-For", forwarded_for),
+        ];
+        server
+            .request("POST", "/v1/login", &headers, FORM.as_bytes())
+            .status
+    };
+    assert_eq!(login("192.0.2.1"), 200);
+    too_many_wrong_passwords(directory.path());
+    assert_eq!(login("192.0.2.2"), 429);
+    assert_eq!(login("192.0.2.1, 192.0.2.2"), 429);
+    assert_eq!(login("a lie, 192.0.2.1"), 200);
+}
+
+#[test]
 fn a_new_password_unlocks_its_user() {
     let directory = tempfile::tempdir().unwrap();
     add_user(
