@@ -87,7 +87,7 @@ impl fmt::Debug for ThrottleKey {
     }
 }
 
-/// What was counted for an account: a text of at most 1,024 bytes that only the core reads.
+/// What was counted for an account: a text of at most 2,048 bytes that only the core reads.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ThrottleRecord(String);
 

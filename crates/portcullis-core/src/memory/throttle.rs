@@ -1,6 +1,6 @@
 //! Attempts in memory.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -12,8 +12,9 @@ use crate::throttle_store::{ThrottleKey, ThrottleRecord, ThrottleStore};
 
 /// A [`ThrottleStore`] for one process, that forgets everything when it is dropped.
 ///
-/// Keeps at most 100,000 records, in some 30 MiB. To make room it drops the one that would expire
-/// first: who tries many names drops those tried once, before any that was tried more often.
+/// Keeps at most 100,000 records, in some 30 MiB, or 100 if all are of accounts used from many
+/// places. To make room it drops the one that was replaced longest ago: to have one account's
+/// failures forgotten takes as many attempts on others as there is room for.
 pub struct MemoryThrottleStore {
     records: Mutex<Records>,
     capacity: usize,
@@ -52,7 +53,7 @@ impl Default for MemoryThrottleStore {
 impl ThrottleStore for MemoryThrottleStore {
     async fn find(&self, key: &ThrottleKey) -> Result<Option<ThrottleRecord>, Error> {
         let records = self.lock();
-        Ok(records.by_key.get(key).map(|(record, _)| record.clone()))
+        Ok(records.by_key.get(key).map(|kept| kept.record.clone()))
     }
 
     async fn replace(
@@ -63,26 +64,26 @@ impl ThrottleStore for MemoryThrottleStore {
         expires_at: SystemTime,
     ) -> Result<bool, Error> {
         let mut records = self.lock();
-        if records.by_key.get(key).map(|(record, _)| record) != old {
+        if records.by_key.get(key).map(|kept| &kept.record) != old {
             return Ok(false);
         }
         records.remove(key);
         while records.by_key.len() >= self.capacity {
-            records.remove_first();
+            records.remove_oldest();
         }
-        records.by_key.insert(*key, (new.clone(), expires_at));
-        records.by_expiry.insert((expires_at, *key));
+        records.insert(key, new, expires_at);
         Ok(true)
     }
 
     async fn delete_expired(&self, now: SystemTime, limit: u32) -> Result<u32, Error> {
         let mut records = self.lock();
-        let mut deleted = 0;
-        while deleted < limit && records.by_expiry.first().is_some_and(|(at, _)| *at <= now) {
-            records.remove_first();
-            deleted += 1;
-        }
-        Ok(deleted)
+        let Records { by_key, by_age, .. } = &mut *records;
+        let expired = by_key.extract_if(|_, kept| kept.expires_at <= now);
+        Ok((0..limit)
+            .zip(expired)
+            .map(|(_, (_, kept))| by_age.remove(&kept.number))
+            .map(|_| 1)
+            .sum())
     }
 }
 
@@ -94,22 +95,41 @@ impl fmt::Debug for MemoryThrottleStore {
     }
 }
 
-/// Both always hold the same keys.
+/// Both maps always hold the same keys.
 #[derive(Default)]
 struct Records {
-    by_key: HashMap<ThrottleKey, (ThrottleRecord, SystemTime)>,
-    by_expiry: BTreeSet<(SystemTime, ThrottleKey)>,
+    by_key: HashMap<ThrottleKey, Kept>,
+    by_age: BTreeMap<u64, ThrottleKey>,
+    /// Of the next record.
+    number: u64,
+}
+
+struct Kept {
+    record: ThrottleRecord,
+    expires_at: SystemTime,
+    number: u64,
 }
 
 impl Records {
+    fn insert(&mut self, key: &ThrottleKey, record: &ThrottleRecord, expires_at: SystemTime) {
+        let kept = Kept {
+            record: record.clone(),
+            expires_at,
+            number: self.number,
+        };
+        self.by_age.insert(self.number, *key);
+        self.by_key.insert(*key, kept);
+        self.number += 1;
+    }
+
     fn remove(&mut self, key: &ThrottleKey) {
-        if let Some((_, expires_at)) = self.by_key.remove(key) {
-            self.by_expiry.remove(&(expires_at, *key));
+        if let Some(kept) = self.by_key.remove(key) {
+            self.by_age.remove(&kept.number);
         }
     }
 
-    fn remove_first(&mut self) {
-        if let Some((_, key)) = self.by_expiry.pop_first() {
+    fn remove_oldest(&mut self) {
+        if let Some((_, key)) = self.by_age.pop_first() {
             self.by_key.remove(&key);
         }
     }

@@ -1,5 +1,6 @@
 //! What is known of the attempts on one account, and what follows: no I/O, no clock.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ pub(super) struct Attempts {
     strangers: Count,
     /// From each source that has, the last to do so first.
     known: Vec<Known>,
+    /// How often a count began anew.
+    epoch: u32,
 }
 
 /// Attempts since the last one that succeeded.
@@ -26,11 +29,15 @@ struct Count {
     failures: u32,
     /// When the last was made, in milliseconds since 1970.
     last: u64,
+    /// That of [`Attempts`] when this began: what was counted before is not taken back after.
+    epoch: u32,
 }
 
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 struct Known {
     source: Source,
+    /// When it last logged in, in milliseconds since 1970.
+    since: u64,
     #[serde(flatten)]
     count: Count,
 }
@@ -47,30 +54,34 @@ impl Attempts {
         source: Option<&Source>,
         now: u64,
         policy: &ThrottlePolicy,
-    ) -> Result<Self, Duration> {
+    ) -> Result<(Self, Mark), Duration> {
         self.forget(now, policy);
         let count = self.count(source);
         let wait = count.wait(now, policy);
         if !wait.is_zero() {
             return Err(wait);
         }
+        let mark = Mark {
+            epoch: count.epoch,
+            last: now,
+            last_before: count.last,
+        };
         count.failures = count.failures.saturating_add(1);
         count.last = now;
-        Ok(self)
+        Ok((self, mark))
     }
 
-    /// The attempt from `source` succeeded: it and strangers start anew.
+    /// The attempt from `source` succeeded: its count starts anew. Where it was known, those of
+    /// strangers do not: whoever guesses would have tries again each time the owner logs in.
     pub(super) fn succeed(mut self, source: Option<&Source>, now: u64) -> Self {
-        self.strangers = Count::default();
+        let anew = self.next_count();
+        *self.count(source) = anew;
         if let Some(source) = source {
             self.known.retain(|known| known.source != *source);
-            let count = Count {
-                failures: 0,
-                last: now,
-            };
             let known = Known {
                 source: source.clone(),
-                count,
+                since: now,
+                count: self.next_count(),
             };
             self.known.insert(0, known);
             self.known.truncate(MAX_KNOWN);
@@ -78,10 +89,23 @@ impl Attempts {
         self
     }
 
-    /// Nobody can say how the attempt from `source` ended: it does not count.
-    pub(super) fn withdraw(mut self, source: Option<&Source>) -> Self {
+    /// Nobody can say how the attempt from `source` ended: it does not count, and if it was the
+    /// last, nor does its time.
+    pub(super) fn withdraw(mut self, source: Option<&Source>, mark: Mark) -> Self {
         let count = self.count(source);
-        count.failures = count.failures.saturating_sub(1);
+        if count.epoch == mark.epoch {
+            count.failures = count.failures.saturating_sub(1);
+            if count.last == mark.last {
+                count.last = mark.last_before;
+            }
+        }
+        self
+    }
+
+    /// An operator says so: as if nobody had ever tried.
+    pub(super) fn unlock(mut self) -> Self {
+        self.strangers = self.next_count();
+        self.known.clear();
         self
     }
 
@@ -90,8 +114,18 @@ impl Attempts {
         let strangers = self.strangers.forgotten_at(policy);
         self.known
             .iter()
-            .map(|known| known.count.last.saturating_add(millis(KNOWN_FOR)))
+            .map(|known| known.since.saturating_add(millis(KNOWN_FOR)))
             .fold(strangers, u64::max)
+            .min(END_OF_9999)
+    }
+
+    /// A count that begins anew.
+    fn next_count(&mut self) -> Count {
+        self.epoch = self.epoch.wrapping_add(1);
+        Count {
+            epoch: self.epoch,
+            ..Count::default()
+        }
     }
 
     /// The count that an attempt from `source` belongs to.
@@ -104,16 +138,15 @@ impl Attempts {
     }
 
     fn forget(&mut self, now: u64, policy: &ThrottlePolicy) {
-        if self.strangers.forgotten_at(policy) <= now {
-            self.strangers = Count::default();
-        }
-        self.known.retain_mut(|known| {
-            let last = known.count.last;
-            if known.count.forgotten_at(policy) <= now {
-                known.count.failures = 0;
+        self.known
+            .retain(|known| known.since.saturating_add(millis(KNOWN_FOR)) > now);
+        let anew = self.next_count();
+        let known = self.known.iter_mut().map(|known| &mut known.count);
+        for count in known.chain([&mut self.strangers]) {
+            if count.failures > 0 && count.forgotten_at(policy) <= now {
+                *count = anew.clone();
             }
-            last.saturating_add(millis(KNOWN_FOR)) > now
-        });
+        }
     }
 }
 
@@ -123,9 +156,17 @@ impl Count {
         let from = if self.failures >= policy.stop_at {
             self.forgotten_at(policy)
         } else {
-            self.last
-                .saturating_add(millis(policy.delay(self.failures)))
+            let delay = policy.delay(self.failures);
+            if delay.is_zero() {
+                return Duration::ZERO;
+            }
+            self.last.saturating_add(millis(delay))
         };
+        // Some clock was wrong, by more than those of nodes differ. Nobody is to wait for its time to
+        // come: the next attempt sets this right.
+        if self.last > now.saturating_add(millis(MAX_SKEW)) {
+            return Duration::ZERO;
+        }
         Duration::from_millis(from.saturating_sub(now))
     }
 
@@ -139,10 +180,24 @@ impl Count {
     }
 }
 
-/// Where attempts come from, told apart within one account only: nobody learns from the store which
-/// accounts are used from one place.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+/// What is to be known of an attempt that was counted, to take it back.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mark {
+    epoch: u32,
+    last: u64,
+    last_before: u64,
+}
+
+/// Where attempts come from, told apart within one account only. There are few addresses, so that
+/// whoever reads the store can find out which it is.
+#[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
 pub(super) struct Source(String);
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
 
 impl Source {
     pub(super) fn new(key: &ThrottleKey, address: IpAddr) -> Self {
@@ -176,3 +231,9 @@ const FORGIVEN_PER_FAILURE: Duration = Duration::from_secs(3600);
 
 /// For how long the hard stop lasts, if nobody logs in from a known source or unlocks it.
 const STOPPED_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// By how much the clocks of nodes may differ.
+const MAX_SKEW: Duration = Duration::from_secs(300);
+
+/// 9999-12-31T23:59:59Z in milliseconds: later no store keeps anything.
+const END_OF_9999: u64 = 253_402_300_799_000;

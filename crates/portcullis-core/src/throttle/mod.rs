@@ -12,27 +12,29 @@ use crate::throttle_store::{ThrottleKey, ThrottleRecord, ThrottleStore};
 
 mod attempts;
 
-use attempts::{Attempts, Source};
+use attempts::{Attempts, Mark, Source};
 
 /// Slows down whoever tries passwords for an account, and stops them in the end (NIST SP 800-63B-4
 /// §3.2.2).
 ///
 /// From the fifth attempt in a row that failed, each must wait before the next: 1 s, 2 s, 4 s and
-/// so on up to 15 minutes; after a hundred there is none for 30 days, unless [`unlock`](Self::unlock)ed
-/// or ended by a login from where the account is known. A success starts anew. Names without an
-/// account are counted just the same, so that waiting tells nothing.
+/// so on up to 15 minutes; after a hundred there is none for 30 days, unless
+/// [`unlock`](Self::unlock)ed. A success starts anew. Names without an account are counted just the
+/// same.
 ///
 /// A source from which somebody has logged in within 90 days has a count of its own for that
-/// account: strangers cannot lock its owner out there. A source is an IPv4 address or an IPv6 /64.
-/// Eight are known of an account at most.
+/// account: strangers, who share one, cannot lock its owner out there, and its logins do not give
+/// strangers new tries. A source is an IPv4 address or an IPv6 /64. Eight are known of an account
+/// at most, so that 900 attempts in a row can fail, a hundred by each.
 ///
 /// An attempt is counted before it is made, in one atomic step of the store, and taken back once it
-/// succeeds: however many are made at once, on however many nodes, none is free. So one account
-/// has at most five attempts under way at a time, right or wrong.
+/// succeeds: however many are made at once, on however many nodes, none is free. So of one count
+/// five can be under way at once, right or wrong, before others wait; and a login whose client goes
+/// away before it is answered counts as one that failed.
 ///
-/// Failures are forgotten an hour for each after the last. What is stored is bounded by that: a
-/// record of 1 KiB at most for each name tried within an hour, and for each account tried more
-/// often or used.
+/// Failures are forgotten an hour for each after the last, so that what is stored is bounded: a
+/// record of 2 KiB at most for each name tried within an hour, and for each account tried more
+/// often or used. Nodes whose clocks differ by up to five minutes may share a store.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -107,6 +109,13 @@ impl Throttle {
                 attempts.begin(source.as_ref(), now, &self.policy)
             })
             .await?;
+        let mark = match begun {
+            Ok(mark) => mark,
+            Err(retry_after) => {
+                tracing::debug!(?retry_after, "an account is throttled");
+                return Ok(Admission::Refused { retry_after });
+            }
+        };
         self.housekeeping
             .run(
                 "expired attempts could not be deleted",
@@ -114,62 +123,52 @@ impl Throttle {
                 async |now, limit| self.store.delete_expired(now, limit).await,
             )
             .await;
-        Ok(match begun {
-            Ok(()) => Admission::Granted(Attempt {
-                throttle: self.clone(),
-                key,
-                source,
-            }),
-            Err(retry_after) => {
-                tracing::debug!(?retry_after, "an account is throttled");
-                Admission::Refused { retry_after }
-            }
-        })
+        Ok(Admission::Granted(Attempt {
+            throttle: self.clone(),
+            key,
+            source,
+            mark,
+        }))
     }
 
     /// Forgets what was counted for `username`, and from where it is known: for an operator, and
     /// after a password was set anew by other means.
     ///
     /// # Errors
-    /// As [`begin`](Self::begin), but for `Corrupt`: this repairs it.
+    /// As [`begin`](Self::begin); a record that only the core cannot read is repaired.
     pub async fn unlock(&self, username: &Username) -> Result<(), Error> {
         let key = ThrottleKey::of(username);
-        let unlocked = self.update(&key, |_| Ok(Ok::<_, ()>(Attempts::default())));
-        unlocked.await.map(|_| ())
+        let unlocked = self.update(&key, |record| {
+            let attempts = record.and_then(|record| read(record).ok());
+            let unlocked = attempts.unwrap_or_default().unlock();
+            Ok(Ok::<_, ()>((unlocked, ())))
+        });
+        unlocked.await.map(drop)
     }
 
     /// Makes one change to what was counted, whoever else does. `Err` if `change` refuses to.
-    async fn change<R>(
+    async fn change<T, R>(
         &self,
         key: &ThrottleKey,
-        change: impl Fn(Attempts, u64) -> Result<Attempts, R>,
-    ) -> Result<Result<(), R>, Error> {
+        change: impl Fn(Attempts, u64) -> Result<(Attempts, T), R>,
+    ) -> Result<Result<T, R>, Error> {
         self.update(key, |record| {
-            let attempts = match record {
-                Some(record) => serde_json::from_str(record.as_str()).map_err(|source| {
-                    Error::new(
-                        ErrorKind::Corrupt,
-                        "the attempts on an account make no sense",
-                    )
-                    .with_source(source)
-                })?,
-                None => Attempts::default(),
-            };
+            let attempts = record.map_or_else(|| Ok(Attempts::default()), read)?;
             Ok(change(attempts, self.now()?))
         })
         .await
     }
 
     /// Puts in the place of a record what `decide` makes of it. `Err` if it refuses to.
-    async fn update<R>(
+    async fn update<T, R>(
         &self,
         key: &ThrottleKey,
-        decide: impl Fn(Option<&ThrottleRecord>) -> Result<Result<Attempts, R>, Error>,
-    ) -> Result<Result<(), R>, Error> {
+        decide: impl Fn(Option<&ThrottleRecord>) -> Result<Result<(Attempts, T), R>, Error>,
+    ) -> Result<Result<T, R>, Error> {
         for _ in 0..MAX_TURNS {
             let old = self.store.find(key).await?;
-            let attempts = match decide(old.as_ref())? {
-                Ok(attempts) => attempts,
+            let (attempts, decided) = match decide(old.as_ref())? {
+                Ok(decided) => decided,
                 Err(refusal) => return Ok(Err(refusal)),
             };
             let expires_at = Duration::from_millis(attempts.expires_at(&self.policy));
@@ -184,7 +183,7 @@ impl Throttle {
                 .replace(key, old.as_ref(), &new, UNIX_EPOCH + expires_at)
                 .await?;
             if replaced {
-                return Ok(Ok(()));
+                return Ok(Ok(decided));
             }
         }
         Err(
@@ -201,6 +200,16 @@ impl Throttle {
             .and_then(|since| u64::try_from(since.as_millis()).ok())
             .ok_or_else(|| Error::new(ErrorKind::Internal, "the clock is set before 1970"))
     }
+}
+
+fn read(record: &ThrottleRecord) -> Result<Attempts, Error> {
+    serde_json::from_str(record.as_str()).map_err(|source| {
+        Error::new(
+            ErrorKind::Corrupt,
+            "the attempts on an account make no sense",
+        )
+        .with_source(source)
+    })
 }
 
 /// Whether a password may be tried.
@@ -223,10 +232,11 @@ pub struct Attempt {
     throttle: Throttle,
     key: ThrottleKey,
     source: Option<Source>,
+    mark: Mark,
 }
 
 impl Attempt {
-    /// The password was right: counts anew, and knows the source from now on.
+    /// The password was right: starts the count anew, and knows the source from now on.
     ///
     /// # Errors
     /// As [`Throttle::begin`]; the attempt then counts as one that failed.
@@ -236,19 +246,20 @@ impl Attempt {
             .await
     }
 
-    /// Nobody knows whether the password was right, as when a store was down: does not count.
+    /// Nobody knows whether the password was right, as when a store was down: does not count. Where
+    /// the same store is down that counts, this cannot be noted, and it does.
     ///
     /// # Errors
     /// As [`succeeded`](Self::succeeded).
     pub async fn withdraw(self) -> Result<(), Error> {
         let source = self.source.as_ref();
-        self.change(|attempts, _| attempts.withdraw(source)).await
+        self.change(|attempts, _| attempts.withdraw(source, self.mark))
+            .await
     }
 
     async fn change(&self, change: impl Fn(Attempts, u64) -> Attempts) -> Result<(), Error> {
-        let change = |attempts, now| Ok(change(attempts, now));
-        let changed = self.throttle.change(&self.key, change).await;
-        changed.map(|_: Result<(), ()>| ())
+        let change = |attempts, now| Ok::<_, ()>((change(attempts, now), ()));
+        self.throttle.change(&self.key, change).await.map(drop)
     }
 }
 

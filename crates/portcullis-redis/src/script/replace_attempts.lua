@@ -3,6 +3,5 @@
 if redis.call('GET', KEYS[1]) ~= (ARGV[3] or false) then
     return 0
 end
-redis.call('SET', KEYS[1], ARGV[1])
-redis.call('EXPIREAT', KEYS[1], ARGV[2])
+redis.call('SET', KEYS[1], ARGV[1], 'EXAT', ARGV[2])
 return 1

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, SystemTime};
 
-use portcullis_core::{Claims, CredentialStore, TokenHash, TokenStore, UserId};
+use portcullis_core::{
+    Admission, Claims, CredentialStore, Throttle, TokenHash, TokenStore, UserId,
+};
 use portcullis_redis::RedisStore;
 use portcullis_testkit::{Outcome, check, credential_store, token_store};
 use portcullis_testservers::redis::Server;
@@ -209,6 +211,9 @@ async fn no_more_rights_are_needed_than_the_documented() {
         .await
         .unwrap();
     assert_eq!(store.revoke_all(&claims().sub).await.unwrap(), 1);
+    let throttle = Throttle::new(Arc::new(store.clone()));
+    let attempt = throttle.begin(&alice().username, None).await.unwrap();
+    assert!(matches!(attempt, Admission::Granted(_)));
     assert!(store.delete(&alice().user_id).await.unwrap());
 
     logins.store.create(&alice()).await.unwrap();

@@ -47,12 +47,12 @@ pub async fn replace_takes_only_what_is_there(subject: &Subject<dyn ThrottleStor
     is_stored(subject, &eve, Some(&other)).await
 }
 
-/// A record is any text of up to 1,024 bytes, and is compared as exactly that text.
+/// A record is any text of up to 2,048 bytes, and is compared as exactly that text.
 ///
 /// # Errors
 /// How the property was violated.
 pub async fn records_are_kept_exactly(subject: &Subject<dyn ThrottleStore>) -> Outcome {
-    let long: String = iter::repeat_n("\u{1d11e}", 256).collect();
+    let long: String = iter::repeat_n("\u{1d11e}", 512).collect();
     let texts = [
         "",
         " ",
