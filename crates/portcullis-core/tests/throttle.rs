@@ -8,7 +8,8 @@ use std::time::{Duration, SystemTime};
 use portcullis_core::{
     Admission, Attempt, Authenticator, BoxError, Clock, Credential, CredentialStore, Dialect,
     ErrorKind, HashPool, LoginRequest, MemoryStore, MemoryThrottleStore, RemoteAddress, Reply,
-    Throttle, ThrottleKey, ThrottleRecord, ThrottleStore, TokenEndpoint, UserId, Username,
+    Throttle, ThrottleKey, ThrottlePolicy, ThrottleRecord, ThrottleStore, TokenEndpoint, UserId,
+    Username,
 };
 use portcullis_testkit::{BrokenStore, FakeHasher, FakeTokens, ManualClock};
 
@@ -285,6 +286,19 @@ async fn failures_are_forgotten_an_hour_for_each() -> Result<(), BoxError> {
         test.fails_times(4, "ada", ABROAD).await?;
         assert!(test.may_try("ada", ABROAD).await?, "{failures}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn no_delay_is_cut_short_by_forgetting() -> Result<(), BoxError> {
+    let mut test = Test::new();
+    let mut policy = ThrottlePolicy::default();
+    policy.first_delay = 12 * HOUR;
+    policy.max_delay = 12 * HOUR;
+    test.throttle = test.throttle.with_policy(policy);
+    test.fails_times(5, "ada", ABROAD).await?;
+    test.clock.advance(11 * HOUR);
+    assert_eq!(test.wait("ada", ABROAD).await?, HOUR);
     Ok(())
 }
 

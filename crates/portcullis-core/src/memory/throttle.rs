@@ -79,11 +79,12 @@ impl ThrottleStore for MemoryThrottleStore {
         let mut records = self.lock();
         let Records { by_key, by_age, .. } = &mut *records;
         let expired = by_key.extract_if(|_, kept| kept.expires_at <= now);
-        Ok((0..limit)
-            .zip(expired)
-            .map(|(_, (_, kept))| by_age.remove(&kept.number))
-            .map(|_| 1)
-            .sum())
+        let mut deleted = 0;
+        for (_, (_, kept)) in (0..limit).zip(expired) {
+            by_age.remove(&kept.number);
+            deleted += 1;
+        }
+        Ok(deleted)
     }
 }
 

@@ -174,7 +174,9 @@ impl Count {
         let kept = if self.failures >= policy.stop_at {
             STOPPED_FOR
         } else {
-            FORGIVEN_PER_FAILURE.saturating_mul(self.failures)
+            FORGIVEN_PER_FAILURE
+                .saturating_mul(self.failures)
+                .max(policy.delay(self.failures))
         };
         self.last.saturating_add(millis(kept))
     }
@@ -229,7 +231,7 @@ const KNOWN_FOR: Duration = Duration::from_secs(90 * 24 * 3600);
 /// counted for is forgotten before what many were.
 const FORGIVEN_PER_FAILURE: Duration = Duration::from_secs(3600);
 
-/// For how long the hard stop lasts, if nobody logs in from a known source or unlocks it.
+/// For how long the hard stop lasts, if nobody unlocks it.
 const STOPPED_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// By how much the clocks of nodes may differ.

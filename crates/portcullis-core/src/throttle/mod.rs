@@ -105,12 +105,12 @@ impl Throttle {
         let key = ThrottleKey::of(username);
         let source = address.map(|address| Source::new(&key, address));
         let begun = self
-            .change(&key, |attempts, now| {
+            .change(&key, None, |attempts, now| {
                 attempts.begin(source.as_ref(), now, &self.policy)
             })
             .await?;
-        let mark = match begun {
-            Ok(mark) => mark,
+        let (mark, record) = match begun {
+            Ok(begun) => begun,
             Err(retry_after) => {
                 tracing::debug!(?retry_after, "an account is throttled");
                 return Ok(Admission::Refused { retry_after });
@@ -128,6 +128,7 @@ impl Throttle {
             key,
             source,
             mark,
+            record,
         }))
     }
 
@@ -138,7 +139,7 @@ impl Throttle {
     /// As [`begin`](Self::begin); a record that only the core cannot read is repaired.
     pub async fn unlock(&self, username: &Username) -> Result<(), Error> {
         let key = ThrottleKey::of(username);
-        let unlocked = self.update(&key, |record| {
+        let unlocked = self.update(&key, None, |record| {
             let attempts = record.and_then(|record| read(record).ok());
             let unlocked = attempts.unwrap_or_default().unlock();
             Ok(Ok::<_, ()>((unlocked, ())))
@@ -150,23 +151,29 @@ impl Throttle {
     async fn change<T, R>(
         &self,
         key: &ThrottleKey,
+        expected: Option<&ThrottleRecord>,
         change: impl Fn(Attempts, u64) -> Result<(Attempts, T), R>,
-    ) -> Result<Result<T, R>, Error> {
-        self.update(key, |record| {
+    ) -> Result<Result<(T, ThrottleRecord), R>, Error> {
+        self.update(key, expected, |record| {
             let attempts = record.map_or_else(|| Ok(Attempts::default()), read)?;
             Ok(change(attempts, self.now()?))
         })
         .await
     }
 
-    /// Puts in the place of a record what `decide` makes of it. `Err` if it refuses to.
+    /// Puts in the place of a record what `decide` makes of it, and gives that away too. `Err` if it
+    /// refuses to. A record that is `expected` is looked up only if it is another.
     async fn update<T, R>(
         &self,
         key: &ThrottleKey,
+        expected: Option<&ThrottleRecord>,
         decide: impl Fn(Option<&ThrottleRecord>) -> Result<Result<(Attempts, T), R>, Error>,
-    ) -> Result<Result<T, R>, Error> {
-        for _ in 0..MAX_TURNS {
-            let old = self.store.find(key).await?;
+    ) -> Result<Result<(T, ThrottleRecord), R>, Error> {
+        for turn in 0..MAX_TURNS {
+            let old = match expected {
+                Some(expected) if turn == 0 => Some(expected.clone()),
+                _ => self.store.find(key).await?,
+            };
             let (attempts, decided) = match decide(old.as_ref())? {
                 Ok(decided) => decided,
                 Err(refusal) => return Ok(Err(refusal)),
@@ -183,7 +190,7 @@ impl Throttle {
                 .replace(key, old.as_ref(), &new, UNIX_EPOCH + expires_at)
                 .await?;
             if replaced {
-                return Ok(Ok(decided));
+                return Ok(Ok((decided, new)));
             }
         }
         Err(
@@ -233,6 +240,8 @@ pub struct Attempt {
     key: ThrottleKey,
     source: Option<Source>,
     mark: Mark,
+    /// What was there once this was counted.
+    record: ThrottleRecord,
 }
 
 impl Attempt {
@@ -259,11 +268,14 @@ impl Attempt {
 
     async fn change(&self, change: impl Fn(Attempts, u64) -> Attempts) -> Result<(), Error> {
         let change = |attempts, now| Ok::<_, ()>((change(attempts, now), ()));
-        self.throttle.change(&self.key, change).await.map(drop)
+        let expected = Some(&self.record);
+        let changed = self.throttle.change(&self.key, expected, change);
+        changed.await.map(drop)
     }
 }
 
-/// How many attempts in a row may fail, and what the next one waits.
+/// How many attempts in a row may fail, and what the next one waits. The delays are our choice: NIST
+/// wants them to grow, and leaves it open from where to where.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ThrottlePolicy {
