@@ -65,6 +65,23 @@ pub(crate) struct Outcome {
     pub(crate) answered: Vec<Duration>,
 }
 
+impl Outcome {
+    /// What another run adds to this one.
+    pub(crate) fn add(&mut self, run: Self) {
+        let before = self.elapsed;
+        self.elapsed += run.elapsed;
+        self.own_time += run.own_time;
+        self.latencies.extend(run.latencies);
+        self.latencies.sort_unstable();
+        self.probes.extend(run.probes);
+        self.probes.sort_unstable();
+        self.refused += run.refused;
+        self.wrong += run.wrong;
+        self.answered
+            .extend(run.answered.iter().map(|at| before + *at));
+    }
+}
+
 impl Load {
     pub(crate) fn run(&self) -> io::Result<Outcome> {
         let (address, duration, connections) = (self.address, self.duration, self.connections);
@@ -122,9 +139,10 @@ struct Run {
     connections: usize,
 }
 
-/// The share of a second that is the turn of the nth connection.
+/// When the nth connection has its turn: faster than logins are answered, and within a second.
 fn spread(n: usize, connections: usize) -> Duration {
-    Duration::from_secs(1).mul_f64(n as f64 / connections as f64)
+    let all = Duration::from_secs(1).min(Duration::from_millis(1).mul_f64(connections as f64));
+    all.mul_f64(n as f64 / connections as f64)
 }
 
 async fn connection(

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-use crate::load::Load;
+use crate::load::{Load, Outcome};
 use crate::server::{Kind, Server};
 
 mod bound;
@@ -24,7 +24,7 @@ struct Args {
     /// How many connections, one run for each number.
     #[arg(long, value_delimiter = ',', default_value = "8,64,256,1000")]
     connections: Vec<usize>,
-    /// How long each run lasts.
+    /// How long each run lasts, in rounds of two seconds.
     #[arg(long, default_value_t = 10, value_name = "SECONDS")]
     seconds: u64,
     /// Which servers.
@@ -49,6 +49,9 @@ enum Command {
     #[command(hide = true)]
     Rival { hashing: rival::Hashing },
 }
+
+/// Short, and between two measurements of the bound: the machine is shared, and its speed changes.
+const ROUND: Duration = Duration::from_secs(2);
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
@@ -80,29 +83,37 @@ fn main() -> Result<(), Box<dyn Error>> {
     for &connections in &args.connections {
         for &kind in &args.servers {
             let hasher = kind.hasher()?;
-            let bound = || bound::hashes_per_second(cores, Duration::from_secs(2), &hasher);
-            // Before and after each run: what else the machine does changes.
-            let bound_before = bound();
+            let bound = || bound::hashes_per_second(cores, ROUND / 2, &hasher);
             let server = Server::start(kind, args.python.as_deref())?;
             let load = Load {
                 address: server.address,
                 connections,
-                duration: Duration::from_secs(args.seconds),
+                duration: ROUND,
                 users: kind.users(),
             };
-            let outcome = load.run()?;
+            let mut outcome = Outcome::default();
+            let mut could_be_hashed = 0.0;
+            let mut bound_before = bound();
+            while outcome.elapsed < Duration::from_secs(args.seconds) {
+                let round = load.run()?;
+                let bound_after = bound();
+                // The clients would have processors of their own.
+                let processors = cores as f64 - round.own_time.div_duration_f64(round.elapsed);
+                could_be_hashed += bound_before.midpoint(bound_after) * processors / cores as f64
+                    * round.elapsed.as_secs_f64();
+                bound_before = bound_after;
+                outcome.add(round);
+            }
             let peak_rss_kib = server.peak_rss_kib()?;
             drop(server);
-            // The clients would have processors of their own.
+            let hashed = outcome.latencies.len() as f64;
             let clients = outcome.own_time.div_duration_f64(outcome.elapsed) / cores as f64;
-            let bound = bound_before.midpoint(bound()) * (1.0 - clients);
-            let hashed = outcome.latencies.len() as f64 / outcome.elapsed.as_secs_f64();
             println!(
                 "{:<20} {:>6} {:>9.1} {:>9.3} {:>9.3} {:>9} {:>9} {:>12} {:>14} {:>9} {:>8} {:>6}",
                 kind.name(),
                 connections,
-                hashed,
-                hashed / bound,
+                hashed / outcome.elapsed.as_secs_f64(),
+                hashed / could_be_hashed,
                 clients,
                 millis(quantile(&outcome.latencies, 0.5)),
                 millis(quantile(&outcome.latencies, 0.99)),
