@@ -50,6 +50,9 @@ mod percent;
 mod random;
 pub use random::{OsRandom, SecureRandom};
 
+mod refresh_store;
+pub use refresh_store::{FamilyKey, FamilyRecord, RefreshStore};
+
 mod remote_address;
 pub use remote_address::RemoteAddress;
 
