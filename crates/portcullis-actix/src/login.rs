@@ -1,19 +1,20 @@
 //! The login route, and FastAPI's answers for what no route takes.
 
 use std::future::poll_fn;
-use std::iter;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
 use actix_web::http::Uri;
-use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
+use actix_web::http::header::{
+    CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderName, HeaderValue,
+};
 use actix_web::web::{self, Payload, ServiceConfig};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, guard};
 use futures_core::Stream;
 use portcullis_core::{
-    BodyBuffer, BodyTooLarge, Dialect, LoginRequest, Origin, RemoteAddress, Reply, Route, Routes,
-    Scheme, TokenEndpoint,
+    BodyBuffer, BodyTooLarge, Dialect, LoginRequest, Operation, Origin, RemoteAddress, Reply,
+    Route, Routes, Scheme, TokenEndpoint,
 };
 
 use crate::reply::respond;
@@ -21,7 +22,8 @@ use crate::reply::respond;
 /// 8 MiB. FastAPI itself has no limit for the whole body.
 const DEFAULT_BODY_LIMIT: usize = 8 << 20;
 
-/// Adds `POST /v1/login` to an app.
+/// Adds `POST /v1/login` to an app; with refresh tokens also `/v1/refresh` and `/v1/logout`, or
+/// `/v1/revoke` in the dialect of RFC 6749.
 ///
 /// For a throttle, clients are where the connection comes from, or where a [`RemoteAddress`] among
 /// the extensions of the request says.
@@ -86,30 +88,44 @@ impl LoginRoutes {
         format!("{}{}", self.prefix, self.login_path)
     }
 
+    /// What there is, and where.
+    fn paths(&self) -> impl Iterator<Item = (Operation, String)> {
+        let operations = self.endpoint.operations().iter();
+        operations.map(|&operation| {
+            let path = match operation {
+                Operation::Login => self.login_path(),
+                _ => format!("{}{}", self.prefix, operation.path()),
+            };
+            (operation, path)
+        })
+    }
+
     /// Adds the login to an app or scope: `App::new().configure(|app| login.configure(app))`.
     ///
     /// Other methods than POST on its path answer 405. As in FastAPI, the path is known by every
     /// spelling that is this once it is decoded, as `/v1%2Flogin` is, if it is the whole path.
     pub fn configure(&self, app: &mut ServiceConfig) {
         let login = Arc::new(self.clone());
+        for (operation, path) in self.paths() {
+            login.add(app, operation, path);
+        }
+    }
+
+    fn add(self: &Arc<Self>, app: &mut ServiceConfig, operation: Operation, path: String) {
         let post = || {
-            let login = Arc::clone(&login);
+            let login = Arc::clone(self);
             web::post().to(move |request: HttpRequest, body: Payload| {
                 let login = Arc::clone(&login);
-                async move { login.login(&request, body).await }
+                async move { login.perform(operation, &request, body).await }
             })
         };
         let dialect = self.endpoint.dialect();
         let other =
             web::to(move || async move { respond(Reply::method_not_allowed("POST", dialect)) });
-        app.service(
-            web::resource(self.login_path())
-                .route(post())
-                .default_service(other),
-        );
+        app.service(web::resource(&*path).route(post()).default_service(other));
         // actix-web tells these apart. Here and not in the fallback, so that what is wrapped around
         // the login is wrapped around all of it.
-        let routes = Routes::new([("POST", self.login_path())]);
+        let routes = Routes::new([("POST", path)]);
         let spelt_otherwise = guard::fn_guard(move |context| {
             let head = context.head();
             let origin = Origin::new(Scheme::Http, None, None);
@@ -138,12 +154,38 @@ impl LoginRoutes {
         let others = others
             .into_iter()
             .map(|(method, path)| (method, path.to_owned()));
-        let routes = iter::once(("POST", self.login_path())).chain(others);
-        let routes = Arc::new(Routes::new(routes));
+        let own = self.paths().map(|(_, path)| ("POST", path));
+        let routes = Arc::new(Routes::new(own.chain(others)));
         app.default_service(web::to(move |request: HttpRequest| {
             let routes = Arc::clone(&routes);
             async move { respond(fall_back(&routes, &request, scheme, dialect)) }
         }));
+    }
+
+    async fn perform(
+        &self,
+        operation: Operation,
+        request: &HttpRequest,
+        body: Payload,
+    ) -> HttpResponse {
+        let cookies = || request.headers().get_all(COOKIE).map(HeaderValue::as_bytes);
+        match operation {
+            Operation::LogOut => respond(self.endpoint.log_out(cookies()).await),
+            Operation::Refresh => respond(self.endpoint.refresh(cookies()).await),
+            Operation::Revoke => self.revoke(request, body).await,
+            _ => self.login(request, body).await,
+        }
+    }
+
+    async fn revoke(&self, request: &HttpRequest, body: Payload) -> HttpResponse {
+        respond(match self.read(request, body).await {
+            Ok(body) => {
+                let content_type = header(request, &CONTENT_TYPE);
+                let request = LoginRequest::new(content_type, body.as_bytes());
+                self.endpoint.revoke(request).await
+            }
+            Err(reply) => reply,
+        })
     }
 
     async fn login(&self, request: &HttpRequest, body: Payload) -> HttpResponse {

@@ -17,8 +17,8 @@ use actix_web::web::{self, FormConfig, PayloadConfig, ServiceConfig};
 use actix_web::{App, HttpMessage, HttpResponse, HttpServer, error, test};
 use portcullis_actix::{Bearer, LoginRoutes};
 use portcullis_core::{
-    Authenticator, BearerGuard, HashPool, HashPoolConfig, MemoryStore, MemoryThrottleStore,
-    RemoteAddress, Scheme, Throttle, TokenEndpoint,
+    Authenticator, BearerGuard, Dialect, HashPool, HashPoolConfig, MemoryRefreshStore, MemoryStore,
+    MemoryThrottleStore, RefreshTokens, RemoteAddress, Scheme, Throttle, TokenEndpoint,
 };
 use portcullis_testkit::fastapi::{self, Answer};
 use portcullis_testkit::{FakeHasher, FakeTokens, HashWork, InFlight};
@@ -127,6 +127,68 @@ async fn no_spelling_of_a_path_avoids_what_the_app_wrapped_around_the_login() {
                 Err(error) => error.as_response_error().status_code(),
             };
             assert_eq!(answered, status, "{path}");
+        }
+    }
+}
+
+#[actix_web::test]
+async fn a_cookie_refreshes_a_login_and_logging_out_ends_it() {
+    let tokens = RefreshTokens::new(Arc::new(MemoryRefreshStore::new()));
+    let endpoint = fastapi::endpoint().await.unwrap();
+    let login = LoginRoutes::new(endpoint.with_refresh_tokens(tokens));
+    let app = App::new()
+        .configure(|app| login.configure(app))
+        .configure(|app| login.configure_fallback(app, []));
+    let app = test::init_service(app).await;
+    let post = async |path: &str, body: &'static str, cookie: &str| {
+        let request = test::TestRequest::post()
+            .uri(path)
+            .insert_header(ContentType::form_url_encoded())
+            .append_header(("cookie", "other=1"))
+            .append_header(("cookie", format!("refresh_token={cookie}")))
+            .set_payload(body);
+        let response = test::call_service(&app, request.to_request()).await;
+        let set = response.headers().get("set-cookie");
+        let set = set.and_then(|set| set.to_str().unwrap().strip_prefix("refresh_token="));
+        let token = set.and_then(|set| set.split(';').next()).unwrap_or("none");
+        (response.status().as_u16(), token.to_owned())
+    };
+    let body = "username=ada%40example.com&password=correct+horse+battery+staple";
+    let (status, first) = post("/v1/login", body, "").await;
+    assert_eq!((status, first.len()), (200, 64));
+    let (status, second) = post("/v1/%72efresh", "", &first).await;
+    assert_eq!((status, second.len()), (200, 64));
+    assert_ne!(first, second);
+    assert_eq!(post("/v1/logout", "", &second).await, (204, String::new()));
+    assert_eq!(post("/v1/refresh", "", &second).await, (401, String::new()));
+
+    for (method, path, status) in [("GET", "/v1/refresh", 405), ("POST", "/v1/logout/", 307)] {
+        let request = test::TestRequest::with_uri(path).method(method.parse().unwrap());
+        let response = test::call_service(&app, request.to_request()).await;
+        assert_eq!(response.status(), status, "{path}");
+    }
+}
+
+#[actix_web::test]
+async fn what_the_endpoint_does_not_offer_is_not_there() {
+    let endpoint = fastapi::endpoint().await.unwrap();
+    let tokens = RefreshTokens::new(Arc::new(MemoryRefreshStore::new()));
+    let rfc = endpoint.clone().with_dialect(Dialect::Rfc6749);
+    let rfc = rfc.with_refresh_tokens(tokens);
+    for (endpoint, refresh, revoke) in [(endpoint, 404, 404), (rfc, 404, 200)] {
+        let login = LoginRoutes::new(endpoint);
+        let app = test::init_service(App::new().configure(|app| login.configure(app))).await;
+        for (path, status) in [
+            ("/v1/refresh", refresh),
+            ("/v1/logout", refresh),
+            ("/v1/revoke", revoke),
+        ] {
+            let request = test::TestRequest::post()
+                .uri(path)
+                .insert_header(ContentType::form_url_encoded())
+                .set_payload("token=unknown");
+            let response = test::call_service(&app, request.to_request()).await;
+            assert_eq!(response.status(), status, "{path}");
         }
     }
 }

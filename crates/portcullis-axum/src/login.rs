@@ -1,7 +1,6 @@
 //! The login route, and FastAPI's answers for what no route takes.
 
 use std::future::poll_fn;
-use std::iter;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
@@ -9,15 +8,15 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
-use axum::http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HOST};
+use axum::http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST};
 use axum::http::uri::{self, PathAndQuery};
 use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Uri};
 use axum::response::Response;
 use axum::routing::post;
 use futures_core::Stream;
 use portcullis_core::{
-    BodyBuffer, BodyTooLarge, Dialect, LoginRequest, Origin, RemoteAddress, Reply, Route, Routes,
-    Scheme, TokenEndpoint,
+    BodyBuffer, BodyTooLarge, Dialect, LoginRequest, Operation, Origin, RemoteAddress, Reply,
+    Route, Routes, Scheme, TokenEndpoint,
 };
 use tower_service::Service;
 
@@ -26,7 +25,8 @@ use crate::reply::respond;
 /// 8 MiB. FastAPI itself has no limit for the whole body.
 const DEFAULT_BODY_LIMIT: usize = 8 << 20;
 
-/// Makes a router of `POST /v1/login`.
+/// Makes a router of `POST /v1/login`; with refresh tokens also of `/v1/refresh` and `/v1/logout`,
+/// or `/v1/revoke` in the dialect of RFC 6749.
 ///
 /// For a throttle, clients are where a [`RemoteAddress`] among the extensions of the request says,
 /// or else where the connection comes from: that axum tells of an app served by
@@ -93,25 +93,42 @@ impl LoginRoutes {
         self
     }
 
+    /// What there is, and where.
+    fn paths(&self) -> impl Iterator<Item = (Operation, String)> {
+        let operations = self.endpoint.operations().iter();
+        operations.map(|&operation| {
+            let path = match operation {
+                Operation::Login => self.login_path(),
+                _ => format!("{}{}", self.prefix, operation.path()),
+            };
+            (operation, path)
+        })
+    }
+
     /// Makes a router of the login alone, to be merged into that of an app:
     /// `Router::new().merge(login.router())`.
     ///
     /// Other methods than POST on its path answer 405.
     ///
     /// # Panics
-    /// If axum does not take [`Self::login_path`] for the path of a route.
+    /// If axum does not take [`Self::login_path`], or another under the prefix, for the path of a
+    /// route.
     pub fn router<S>(&self) -> Router<S>
     where
         S: Clone + Send + Sync + 'static,
     {
         let login = Arc::new(self.clone());
         let dialect = self.endpoint.dialect();
-        let handler = post(move |request: Request| {
-            let login = Arc::clone(&login);
-            async move { login.login(request).await }
-        });
-        let other = async move || respond(Reply::method_not_allowed("POST", dialect));
-        Router::new().route(&self.login_path(), handler.fallback(other))
+        self.paths()
+            .fold(Router::new(), |router, (operation, path)| {
+                let login = Arc::clone(&login);
+                let handler = post(move |request: Request| {
+                    let login = Arc::clone(&login);
+                    async move { login.perform(operation, request).await }
+                });
+                let other = async move || respond(Reply::method_not_allowed("POST", dialect));
+                router.route(&path, handler.fallback(other))
+            })
     }
 
     /// Answers as FastAPI does whatever no route of `app` takes: 307 for a trailing slash, 405 for
@@ -131,9 +148,8 @@ impl LoginRoutes {
         let others = others
             .into_iter()
             .map(|(method, path)| (method, path.to_owned()));
-        let known: Vec<_> = iter::once(("POST", self.login_path()))
-            .chain(others)
-            .collect();
+        let own = self.paths().map(|(_, path)| ("POST", path));
+        let known: Vec<_> = own.chain(others).collect();
         let fallback = Arc::new(Fallback {
             app: app.clone(),
             routes: Routes::new(known.iter().cloned()),
@@ -149,6 +165,28 @@ impl LoginRoutes {
         .method_not_allowed_fallback(move |request: Request| {
             let fallback = Arc::clone(&of_methods);
             async move { fallback.refuse_method(&request) }
+        })
+    }
+
+    async fn perform(&self, operation: Operation, request: Request) -> Response {
+        match operation {
+            Operation::LogOut => respond(self.endpoint.log_out(cookies(&request)).await),
+            Operation::Refresh => respond(self.endpoint.refresh(cookies(&request)).await),
+            Operation::Revoke => self.revoke(request).await,
+            _ => self.login(request).await,
+        }
+    }
+
+    async fn revoke(&self, request: Request) -> Response {
+        let (parts, body) = request.into_parts();
+        let headers = &parts.headers;
+        respond(match self.read(headers, body).await {
+            Ok(body) => {
+                let content_type = header(headers, &CONTENT_TYPE);
+                let request = LoginRequest::new(content_type, body.as_bytes());
+                self.endpoint.revoke(request).await
+            }
+            Err(reply) => reply,
         })
     }
 
@@ -264,6 +302,11 @@ fn with_path(uri: &Uri, path: &str) -> Option<Uri> {
     };
     parts.path_and_query = Some(path_and_query.parse().ok()?);
     Uri::from_parts(parts).ok()
+}
+
+fn cookies(request: &Request) -> impl Iterator<Item = &[u8]> {
+    let cookies = request.headers().get_all(COOKIE);
+    cookies.iter().map(HeaderValue::as_bytes)
 }
 
 /// The first header of that name, as sent.

@@ -20,8 +20,8 @@ use axum::routing::get;
 use futures_util::stream::iter;
 use portcullis_axum::{Bearer, LoginRoutes};
 use portcullis_core::{
-    Authenticator, BearerGuard, HashPool, HashPoolConfig, MemoryStore, MemoryThrottleStore,
-    RemoteAddress, Scheme, Throttle, TokenEndpoint,
+    Authenticator, BearerGuard, Dialect, HashPool, HashPoolConfig, MemoryRefreshStore, MemoryStore,
+    MemoryThrottleStore, RefreshTokens, RemoteAddress, Scheme, Throttle, TokenEndpoint,
 };
 use portcullis_testkit::fastapi::{self, Answer, Case};
 use portcullis_testkit::{FakeHasher, FakeTokens, HashWork, InFlight};
@@ -162,6 +162,64 @@ async fn another_method_is_405_and_another_path_is_the_apps() {
     }
     let request = Request::post("/v1/login").body(Body::empty()).unwrap();
     assert_eq!(send(&app, request).await.status(), 418);
+}
+
+#[tokio::test]
+async fn a_cookie_refreshes_a_login_and_logging_out_ends_it() {
+    let tokens = RefreshTokens::new(Arc::new(MemoryRefreshStore::new()));
+    let endpoint = fastapi::endpoint().await.unwrap();
+    let login = LoginRoutes::new(endpoint.with_refresh_tokens(tokens));
+    let app = login.with_fallback(login.router(), []);
+    let post = async |path: &str, body: &'static str, cookie: &str| {
+        let request = Request::post(path)
+            .header("content-type", "application/x-www-form-urlencoded")
+            .header("cookie", "other=1")
+            .header("cookie", format!("refresh_token={cookie}"));
+        let response = send(&app, request.body(Body::from(body)).unwrap()).await;
+        let set = response.headers().get("set-cookie");
+        let set = set.and_then(|set| set.to_str().unwrap().strip_prefix("refresh_token="));
+        let token = set.and_then(|set| set.split(';').next()).unwrap_or("none");
+        (response.status().as_u16(), token.to_owned())
+    };
+    let body = "username=ada%40example.com&password=correct+horse+battery+staple";
+    let (status, first) = post("/v1/login", body, "").await;
+    assert_eq!((status, first.len()), (200, 64));
+    let (status, second) = post("/v1/%72efresh", "", &first).await;
+    assert_eq!((status, second.len()), (200, 64));
+    assert_ne!(first, second);
+    assert_eq!(post("/v1/logout", "", &second).await, (204, String::new()));
+    assert_eq!(post("/v1/refresh", "", &second).await, (401, String::new()));
+
+    for (method, path, status) in [("GET", "/v1/refresh", 405), ("POST", "/v1/logout/", 307)] {
+        let request = Request::builder().method(method).uri(path);
+        let response = send(&app, request.body(Body::empty()).unwrap()).await;
+        assert_eq!(response.status(), status, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_endpoint_does_not_offer_is_not_there() {
+    let endpoint = fastapi::endpoint().await.unwrap();
+    let tokens = RefreshTokens::new(Arc::new(MemoryRefreshStore::new()));
+    let rfc = endpoint.clone().with_dialect(Dialect::Rfc6749);
+    let rfc = rfc.with_refresh_tokens(tokens);
+    for (endpoint, refresh, revoke) in [(endpoint, 404, 404), (rfc, 404, 200)] {
+        let app = LoginRoutes::new(endpoint).router();
+        for (path, status) in [
+            ("/v1/refresh", refresh),
+            ("/v1/logout", refresh),
+            ("/v1/revoke", revoke),
+        ] {
+            let request = Request::post(path)
+                .header("content-type", "application/x-www-form-urlencoded")
+                .body(Body::from("token=unknown"));
+            assert_eq!(
+                send(&app, request.unwrap()).await.status(),
+                status,
+                "{path}"
+            );
+        }
+    }
 }
 
 #[tokio::test]

@@ -128,6 +128,33 @@ impl Authenticator {
         }
     }
 
+    /// Finds out whether a user who was authenticated at `authenticated_at`, by a password or what
+    /// was given for one, may still be taken for logged in: exists, is enabled, and has not had
+    /// what is older revoked ([`Credential::tokens_valid_from`], to the microsecond). No password
+    /// is asked for.
+    ///
+    /// Cancellation safe: nothing is changed.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Corrupt` from the store.
+    pub async fn recall(
+        &self,
+        user_id: &UserId,
+        authenticated_at: SystemTime,
+    ) -> Result<Authentication, Error> {
+        let looked_up_at = self.pool.clock().now();
+        let credential = self.store.find_by_id(user_id).await?;
+        let recalled = credential.filter(|user| {
+            user.status == UserStatus::Enabled && user.tokens_valid_from <= authenticated_at
+        });
+        Ok(recalled.map_or(Authentication::Refused, |credential| {
+            Authentication::Accepted(AuthenticatedUser {
+                credential,
+                authenticated_at: looked_up_at,
+            })
+        }))
+    }
+
     /// Refuses now what [`authenticate`](Self::authenticate) would refuse for want of time.
     pub(crate) fn admit(&self) -> Result<(), Error> {
         self.pool.admit()
@@ -153,13 +180,13 @@ impl Authenticator {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Authentication {
-    /// The password is right and the user may log in.
+    /// The user may log in, and the password is right if there was one.
     Accepted(AuthenticatedUser),
     /// Anything else. The reasons are not told apart, here or anywhere.
     Refused,
 }
 
-/// A user whose password has just been checked. Having one is the proof.
+/// A user whose password has just been checked, or who has been recalled. Having one is the proof.
 #[derive(Clone, Debug)]
 pub struct AuthenticatedUser {
     credential: Credential,
@@ -200,6 +227,18 @@ impl AuthenticatedUser {
             .filter(|scope| requested.contains(scope.as_str()))
             .cloned()
             .collect()
+    }
+
+    /// Of the scopes `granted` before those that the user still may have, and that are among
+    /// `requested` if any are (RFC 6749 §6).
+    pub(crate) fn narrow_scopes<'a>(
+        &self,
+        granted: &[String],
+        requested: impl IntoIterator<Item = &'a str>,
+    ) -> Vec<String> {
+        let mut scopes = self.grant_scopes(requested);
+        scopes.retain(|scope| granted.contains(scope));
+        scopes
     }
 }
 

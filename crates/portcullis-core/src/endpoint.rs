@@ -6,9 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::authenticator::{Authentication, Authenticator};
+use crate::cookie::{self, RefreshCookie};
 use crate::error::Error;
+use crate::form::FormValue;
 use crate::form::{FormData, FormError};
-use crate::grant::{GrantTypePolicy, PasswordGrant};
+use crate::grant::{self, Grant, GrantTypePolicy, PasswordGrant, RefreshTokenGrant};
+use crate::refresh::{RefreshToken, RefreshTokens};
 use crate::reply::{Dialect, Reply};
 use crate::throttle::{Admission, Attempt, Throttle};
 use crate::token::{TokenIssuer, TokenRequest, TokenResponse};
@@ -34,6 +37,8 @@ pub struct TokenEndpoint {
     authenticator: Authenticator,
     issuer: Arc<dyn TokenIssuer>,
     throttle: Option<Throttle>,
+    refresh_tokens: Option<RefreshTokens>,
+    refresh_cookie: RefreshCookie,
     grant_type: GrantTypePolicy,
     dialect: Dialect,
 }
@@ -46,6 +51,8 @@ impl TokenEndpoint {
             authenticator,
             issuer,
             throttle: None,
+            refresh_tokens: None,
+            refresh_cookie: RefreshCookie::default(),
             grant_type: GrantTypePolicy::default(),
             dialect: Dialect::default(),
         }
@@ -55,6 +62,25 @@ impl TokenEndpoint {
     #[must_use]
     pub fn with_throttle(mut self, throttle: Throttle) -> Self {
         self.throttle = Some(throttle);
+        self
+    }
+
+    /// Gives out refresh tokens with access tokens, and takes them. Default: none, as FastAPI.
+    ///
+    /// In FastAPI's dialect they travel in a cookie, and bodies stay as they are; see
+    /// [`refresh`](Self::refresh) and [`log_out`](Self::log_out). In that of RFC 6749 they are in
+    /// the body, and this endpoint takes them as `grant_type=refresh_token`; see
+    /// [`revoke`](Self::revoke).
+    #[must_use]
+    pub fn with_refresh_tokens(mut self, tokens: RefreshTokens) -> Self {
+        self.refresh_tokens = Some(tokens);
+        self
+    }
+
+    /// Says how the cookie is set that has the refresh token, in FastAPI's dialect.
+    #[must_use]
+    pub fn with_refresh_cookie(mut self, cookie: RefreshCookie) -> Self {
+        self.refresh_cookie = cookie;
         self
     }
 
@@ -94,16 +120,120 @@ impl TokenEndpoint {
     /// wait to be hashed do not hold theirs.
     ///
     /// # Errors
-    /// The reply to a body that is no password grant.
-    pub fn read(&self, request: LoginRequest<'_>) -> Result<PasswordGrant, Reply> {
+    /// The reply to a body that is no grant.
+    pub fn read(&self, request: LoginRequest<'_>) -> Result<Grant, Reply> {
         self.grant(request)
             .map_err(|refusal| Reply::login_refusal(&refusal, self.dialect))
     }
 
     /// Answers a login whose form has been read, and came from `remote_address`.
-    pub async fn answer(&self, grant: &PasswordGrant, remote_address: Option<IpAddr>) -> Reply {
-        match self.redeem(grant, remote_address).await {
-            Ok(login) => Reply::token(&login, self.dialect),
+    pub async fn answer(&self, grant: &Grant, remote_address: Option<IpAddr>) -> Reply {
+        self.render(self.redeem(grant, remote_address).await)
+    }
+
+    /// Answers a request for a new access token by the refresh token in a cookie, as `cookies`, the
+    /// `Cookie` headers, have it. The body of the request says nothing.
+    ///
+    /// In the dialect of RFC 6749, and without
+    /// [`with_refresh_tokens`](Self::with_refresh_tokens), there is no such endpoint: 404.
+    ///
+    /// Cancellation safe: the token is replaced or not, and can be sent again either way, see
+    /// [`RefreshPolicy::retry_window`](crate::RefreshPolicy::retry_window).
+    pub async fn refresh<'a>(&self, cookies: impl IntoIterator<Item = &'a [u8]>) -> Reply {
+        if !self.has_refresh_cookie() {
+            return Reply::not_found();
+        }
+        let refreshed = match cookie::refresh_token(cookies) {
+            Some(token) => self.redeem_refresh(&RefreshTokenGrant::new(token)).await,
+            None => Err(LoginRefusal::NotAuthenticated),
+        };
+        let forget = matches!(refreshed, Err(LoginRefusal::BadRefreshToken));
+        let reply = self.render(refreshed);
+        if forget {
+            return reply.with_cookie(self.refresh_cookie.forget());
+        }
+        reply
+    }
+
+    /// Answers a request to log out: revokes the refresh token in the cookie, all that come of the
+    /// same login, and has the browser forget it. To be without one is no error. Access tokens live
+    /// on until they expire.
+    ///
+    /// There is such an endpoint where there is [`refresh`](Self::refresh).
+    ///
+    /// Cancellation safe: the token is revoked or not.
+    pub async fn log_out<'a>(&self, cookies: impl IntoIterator<Item = &'a [u8]>) -> Reply {
+        let Some(tokens) = self
+            .refresh_tokens
+            .as_ref()
+            .filter(|_| self.has_refresh_cookie())
+        else {
+            return Reply::not_found();
+        };
+        if let Some(token) = cookie::refresh_token(cookies)
+            && let Err(error) = tokens.revoke(token.expose()).await
+        {
+            error.log("a login could not be ended");
+            return Reply::failure(&error, self.dialect);
+        }
+        Reply::logged_out().with_cookie(self.refresh_cookie.forget())
+    }
+
+    /// Answers a request to revoke a refresh token (RFC 7009 §2), and all that come of the same
+    /// login. What is no such token, as an access token, is revoked already (§2.2).
+    ///
+    /// In FastAPI's dialect, and without [`with_refresh_tokens`](Self::with_refresh_tokens), there is
+    /// no such endpoint: 404.
+    ///
+    /// Cancellation safe: the token is revoked or not.
+    pub async fn revoke(&self, request: LoginRequest<'_>) -> Reply {
+        if !self.has_revocation() {
+            return Reply::not_found();
+        }
+        match self.redeem_revocation(request).await {
+            Ok(()) => Reply::revoked(),
+            Err(refusal) => self.render(Err(refusal)),
+        }
+    }
+
+    async fn redeem_revocation(&self, request: LoginRequest<'_>) -> Result<(), LoginRefusal> {
+        let form = FormData::parse(request.content_type, request.body)?;
+        let token = grant::token_to_revoke(&form)?;
+        if let Some(tokens) = &self.refresh_tokens {
+            tokens.revoke(token.expose()).await?;
+        }
+        Ok(())
+    }
+
+    /// What there is to ask of this endpoint, for an adapter to make a route of each.
+    #[must_use]
+    pub fn operations(&self) -> &'static [Operation] {
+        match self.dialect {
+            _ if self.refresh_tokens.is_none() => &[Operation::Login],
+            Dialect::FastApi => &[Operation::Login, Operation::Refresh, Operation::LogOut],
+            Dialect::Rfc6749 => &[Operation::Login, Operation::Revoke],
+        }
+    }
+
+    fn has_refresh_cookie(&self) -> bool {
+        self.operations().contains(&Operation::Refresh)
+    }
+
+    fn has_revocation(&self) -> bool {
+        self.operations().contains(&Operation::Revoke)
+    }
+
+    fn render(&self, outcome: Result<Login, LoginRefusal>) -> Reply {
+        match outcome {
+            Ok(login) => {
+                let reply = Reply::token(&login, self.dialect);
+                match &login.refresh_token {
+                    Some(RefreshToken { token, expires_in }) if self.has_refresh_cookie() => {
+                        reply.with_cookie(self.refresh_cookie.keep(token, *expires_in))
+                    }
+                    _ => reply,
+                }
+            }
             Err(refusal) => {
                 if let LoginRefusal::Failed(error) = &refusal {
                     error.log("a login could not be answered");
@@ -122,12 +252,32 @@ impl TokenEndpoint {
         self.redeem(&grant, request.remote_address).await
     }
 
-    fn grant(&self, request: LoginRequest<'_>) -> Result<PasswordGrant, LoginRefusal> {
+    fn grant(&self, request: LoginRequest<'_>) -> Result<Grant, LoginRefusal> {
         let form = FormData::parse(request.content_type, request.body)?;
-        Ok(PasswordGrant::from_form(&form, self.grant_type)?)
+        let refreshes = self.has_revocation()
+            && matches!(
+                form.value("grant_type"),
+                Some(FormValue::Text("refresh_token"))
+            );
+        Ok(if refreshes {
+            Grant::RefreshToken(RefreshTokenGrant::from_form(&form)?)
+        } else {
+            Grant::Password(PasswordGrant::from_form(&form, self.grant_type)?)
+        })
     }
 
     async fn redeem(
+        &self,
+        grant: &Grant,
+        remote_address: Option<IpAddr>,
+    ) -> Result<Login, LoginRefusal> {
+        match grant {
+            Grant::Password(grant) => self.redeem_password(grant, remote_address).await,
+            Grant::RefreshToken(grant) => self.redeem_refresh(grant).await,
+        }
+    }
+
+    async fn redeem_password(
         &self,
         grant: &PasswordGrant,
         remote_address: Option<IpAddr>,
@@ -144,16 +294,54 @@ impl TokenEndpoint {
             return Err(LoginRefusal::BadCredentials);
         };
         let scopes = user.grant_scopes(grant.scopes());
-        let token = self
-            .issuer
-            .issue(TokenRequest {
-                subject: user.user_id(),
-                client_id: grant.client_id(),
-                scopes: &scopes,
-                authenticated_at: Some(user.authenticated_at()),
-            })
-            .await?;
-        Ok(Login { token, scopes })
+        let request = TokenRequest {
+            subject: user.user_id(),
+            client_id: grant.client_id(),
+            scopes: &scopes,
+            authenticated_at: Some(user.authenticated_at()),
+        };
+        let token = self.issuer.issue(request).await?;
+        let refresh_token = match &self.refresh_tokens {
+            Some(tokens) => Some(tokens.begin(request).await?),
+            None => None,
+        };
+        Ok(Login {
+            token,
+            scopes,
+            refresh_token,
+        })
+    }
+
+    async fn redeem_refresh(&self, grant: &RefreshTokenGrant) -> Result<Login, LoginRefusal> {
+        let Some(tokens) = &self.refresh_tokens else {
+            return Err(LoginRefusal::BadRefreshToken);
+        };
+        let refresh = tokens.look_up(grant.refresh_token().expose()).await?;
+        let refresh = refresh.ok_or(LoginRefusal::BadRefreshToken)?;
+        if !refresh.is_of_client(grant.client_id()) {
+            return Err(LoginRefusal::BadRefreshToken);
+        }
+        let recalled = self
+            .authenticator
+            .recall(refresh.subject(), refresh.authenticated_at());
+        let Authentication::Accepted(user) = recalled.await? else {
+            return Err(LoginRefusal::BadRefreshToken);
+        };
+        let scopes = user.narrow_scopes(refresh.scopes(), grant.scopes());
+        let request = TokenRequest {
+            subject: refresh.subject(),
+            client_id: refresh.client_id(),
+            scopes: &scopes,
+            authenticated_at: Some(user.authenticated_at()),
+        };
+        // Before the refresh token is used up: should this fail, the client can come again.
+        let token = self.issuer.issue(request).await?;
+        let refresh_token = refresh.rotate().await?;
+        Ok(Login {
+            token,
+            scopes,
+            refresh_token: Some(refresh_token.ok_or(LoginRefusal::BadRefreshToken)?),
+        })
     }
 
     async fn begin(
@@ -183,6 +371,33 @@ async fn settle(attempt: Attempt, authenticated: &Result<Authentication, Error>)
     };
     if let Err(error) = settled {
         error.log("an attempt that did not fail is counted as a failure");
+    }
+}
+
+/// What there is to ask of a [`TokenEndpoint`]. All are asked by POST.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Operation {
+    /// [`TokenEndpoint::handle`].
+    Login,
+    /// [`TokenEndpoint::log_out`].
+    LogOut,
+    /// [`TokenEndpoint::refresh`].
+    Refresh,
+    /// [`TokenEndpoint::revoke`].
+    Revoke,
+}
+
+impl Operation {
+    /// The path, below a prefix that all have, unless the application says another.
+    #[must_use]
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Login => "/login",
+            Self::LogOut => "/logout",
+            Self::Refresh => "/refresh",
+            Self::Revoke => "/revoke",
+        }
     }
 }
 
@@ -234,6 +449,8 @@ pub struct Login {
     pub token: TokenResponse,
     /// The scopes it was granted.
     pub scopes: Vec<String>,
+    /// The token for the next, if the endpoint gives out such.
+    pub refresh_token: Option<RefreshToken>,
 }
 
 /// Why there is no token, by the stage that refused.
@@ -242,10 +459,14 @@ pub struct Login {
 pub enum LoginRefusal {
     /// Unknown user, wrong password, disabled or without one: not told apart.
     BadCredentials,
+    /// A refresh token that is unknown, used, expired or revoked, or of a user who may not log in.
+    BadRefreshToken,
     /// Nothing is known about the credentials.
     Failed(Error),
     /// The body cannot be read as a form.
     Form(FormError),
+    /// There is no refresh token.
+    NotAuthenticated,
     /// Too many passwords were tried for the account; whether this one is right was not looked at.
     Throttled {
         /// How long to wait before the next.

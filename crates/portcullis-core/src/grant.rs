@@ -94,9 +94,7 @@ impl PasswordGrant {
     /// Separated by whatever Python's `str.split()` takes for white space, as FastAPI does; RFC
     /// 6749 §3.3 knows only the space.
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
-        self.scope
-            .split(|c: char| c.is_whitespace() || matches!(c, '\x1c'..='\x1f'))
-            .filter(|scope| !scope.is_empty())
+        split_scope(&self.scope)
     }
 
     /// The client, if it said so. It is not authenticated.
@@ -110,6 +108,99 @@ impl PasswordGrant {
     pub fn client_secret(&self) -> Option<&Secret> {
         self.client_secret.as_ref()
     }
+}
+
+/// A well-formed request for a token by another (RFC 6749 §6). Nothing in it has been checked
+/// against a store yet.
+#[derive(Clone, Debug)]
+pub struct RefreshTokenGrant {
+    refresh_token: Secret,
+    scope: String,
+    client_id: Option<String>,
+}
+
+impl RefreshTokenGrant {
+    /// Validates the fields; others are ignored.
+    ///
+    /// # Errors
+    /// Every error of every field: `grant_type` is not `refresh_token`, that field is missing, or
+    /// one of the four is a file.
+    pub fn from_form(form: &FormData<'_>) -> Result<Self, ValidationErrors> {
+        let mut fields = Fields {
+            form,
+            errors: Vec::new(),
+        };
+        let grant_type = fields.required("grant_type");
+        if let Some(other) = grant_type.filter(|grant_type| *grant_type != "refresh_token") {
+            fields.blame("grant_type", StringPatternMismatch, Some(other));
+        }
+        let refresh_token = fields.required("refresh_token");
+        let scope = fields.optional("scope");
+        let client_id = fields.optional("client_id");
+        match refresh_token {
+            Some(refresh_token) if fields.errors.is_empty() => Ok(Self {
+                refresh_token: Secret::from(refresh_token.to_owned()),
+                scope: scope.unwrap_or_default().to_owned(),
+                client_id: client_id.map(str::to_owned),
+            }),
+            _ => Err(ValidationErrors::new(fields.errors)),
+        }
+    }
+
+    /// A grant of this token, for all scopes that it is good for.
+    #[must_use]
+    pub fn new(refresh_token: Secret) -> Self {
+        Self {
+            refresh_token,
+            scope: String::new(),
+            client_id: None,
+        }
+    }
+
+    /// The token as it was sent.
+    #[must_use]
+    pub fn refresh_token(&self) -> &Secret {
+        &self.refresh_token
+    }
+
+    /// The scopes asked for, as [`PasswordGrant::scopes`].
+    pub fn scopes(&self) -> impl Iterator<Item = &str> {
+        split_scope(&self.scope)
+    }
+
+    /// The client, if it said so. It is not authenticated.
+    #[must_use]
+    pub fn client_id(&self) -> Option<&str> {
+        self.client_id.as_deref()
+    }
+}
+
+/// The `token` of a request to revoke one (RFC 7009 §2.1). Its `token_type_hint` is not needed.
+pub(crate) fn token_to_revoke(form: &FormData<'_>) -> Result<Secret, ValidationErrors> {
+    let mut fields = Fields {
+        form,
+        errors: Vec::new(),
+    };
+    match fields.required("token") {
+        Some(token) => Ok(Secret::from(token.to_owned())),
+        None => Err(ValidationErrors::new(fields.errors)),
+    }
+}
+
+/// A request that a token endpoint takes, by the grant type.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Grant {
+    /// A login.
+    Password(PasswordGrant),
+    /// A refresh.
+    RefreshToken(RefreshTokenGrant),
+}
+
+fn split_scope(scope: &str) -> impl Iterator<Item = &str> {
+    scope
+        .split(|c: char| c.is_whitespace() || matches!(c, '\x1c'..='\x1f'))
+        .filter(|scope| !scope.is_empty())
 }
 
 /// Whether a form must say `grant_type=password`. What it says otherwise is refused either way.

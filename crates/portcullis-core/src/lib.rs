@@ -7,8 +7,11 @@ pub use authenticator::{AuthenticatedUser, Authentication, Authenticator};
 mod clock;
 pub use clock::{Clock, SystemClock};
 
+mod cookie;
+pub use cookie::{RefreshCookie, SameSite};
+
 mod endpoint;
-pub use endpoint::{Login, LoginRefusal, LoginRequest, TokenEndpoint};
+pub use endpoint::{Login, LoginRefusal, LoginRequest, Operation, TokenEndpoint};
 
 mod error;
 pub use error::{BoxError, Error, ErrorKind};
@@ -17,7 +20,7 @@ mod form;
 pub use form::{FormData, FormError, FormValue};
 
 mod grant;
-pub use grant::{GrantTypePolicy, PasswordGrant};
+pub use grant::{Grant, GrantTypePolicy, PasswordGrant, RefreshTokenGrant};
 
 mod guard;
 pub use guard::{Bearer, BearerGuard, BearerRefusal, bearer_token};
@@ -25,7 +28,7 @@ pub use guard::{Bearer, BearerGuard, BearerRefusal, bearer_token};
 mod housekeeping;
 
 mod memory;
-pub use memory::{MemoryStore, MemoryThrottleStore, MemoryTokenStore};
+pub use memory::{MemoryRefreshStore, MemoryStore, MemoryThrottleStore, MemoryTokenStore};
 
 mod opaque;
 pub use opaque::{OpaqueIssuer, OpaqueVerifier};
@@ -49,6 +52,9 @@ mod percent;
 
 mod random;
 pub use random::{OsRandom, SecureRandom};
+
+mod refresh;
+pub use refresh::{Refresh, RefreshPolicy, RefreshToken, RefreshTokens};
 
 mod refresh_store;
 pub use refresh_store::{FamilyKey, FamilyRecord, RefreshStore};

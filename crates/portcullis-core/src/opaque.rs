@@ -128,10 +128,7 @@ impl OpaqueIssuer {
             whole_seconds(now)? + self.lifetime,
             self.random_text::<JTI_LEN>()?,
         );
-        claims.client_id = request
-            .client_id
-            .filter(|client_id| client_id.len() <= MAX_CLIENT_ID_LEN)
-            .map(str::to_owned);
+        claims.client_id = request.short_client_id().map(str::to_owned);
         claims.scopes = request.scopes.to_vec();
         Ok(claims)
     }
@@ -250,8 +247,6 @@ const TOKEN_TEXT_LEN: usize = (TOKEN_LEN * 8).div_ceil(6);
 
 /// 128 bits: no two tokens share an id (RFC 7519 §4.1.7).
 const JTI_LEN: usize = 16;
-
-const MAX_CLIENT_ID_LEN: usize = 256;
 
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(15 * 60);
 const MAX_LIFETIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);

@@ -33,7 +33,7 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// 200 with the token.
+    /// 200 with the token. A refresh token is in it in the dialect of RFC 6749.
     #[must_use]
     pub fn token(login: &Login, dialect: Dialect) -> Self {
         let access_token = login.token.access_token.expose();
@@ -51,6 +51,10 @@ impl Reply {
                     access_token,
                     token_type: "bearer",
                     expires_in: login.token.expires_in.as_secs(),
+                    refresh_token: login
+                        .refresh_token
+                        .as_ref()
+                        .map(|refresh| refresh.token.expose()),
                     scope: login.scopes.join(" "),
                 },
             ),
@@ -68,6 +72,14 @@ impl Reply {
             }
             (LoginRefusal::BadCredentials, Dialect::Rfc6749) => {
                 Self::oauth_error(400, "invalid_grant", "Incorrect username or password")
+            }
+            (LoginRefusal::BadRefreshToken, Dialect::FastApi) => Self::invalid_token(),
+            (LoginRefusal::BadRefreshToken, Dialect::Rfc6749) => {
+                Self::oauth_error(400, "invalid_grant", "The refresh token is not valid")
+            }
+            (LoginRefusal::NotAuthenticated, Dialect::FastApi) => Self::not_authenticated(),
+            (LoginRefusal::NotAuthenticated, Dialect::Rfc6749) => {
+                Self::oauth_error(400, "invalid_request", "There is no refresh token")
             }
             (LoginRefusal::Form(error), Dialect::FastApi) => Self::detail(400, error),
             (LoginRefusal::Form(error), Dialect::Rfc6749) => {
@@ -93,13 +105,31 @@ impl Reply {
     pub fn bearer_refusal(refusal: &BearerRefusal) -> Self {
         match refusal {
             BearerRefusal::Failed(error) => Self::failure(error, Dialect::FastApi),
-            BearerRefusal::InvalidToken => {
-                Self::detail(401, "Could not validate credentials").with_bearer_challenge()
-            }
-            BearerRefusal::NotAuthenticated => {
-                Self::detail(401, "Not authenticated").with_bearer_challenge()
-            }
+            BearerRefusal::InvalidToken => Self::invalid_token(),
+            BearerRefusal::NotAuthenticated => Self::not_authenticated(),
         }
+    }
+
+    /// 200 without a body: the token is revoked (RFC 7009 §2.2).
+    #[must_use]
+    pub fn revoked() -> Self {
+        let reply = Self {
+            status: 200,
+            headers: Vec::new(),
+            body: Vec::new(),
+        };
+        reply.not_stored()
+    }
+
+    /// 204: the login is ended, if there was one.
+    #[must_use]
+    pub fn logged_out() -> Self {
+        let reply = Self {
+            status: 204,
+            headers: Vec::new(),
+            body: Vec::new(),
+        };
+        reply.not_stored()
     }
 
     /// 503 for what may work later, with `Retry-After`; 500 for what must be repaired. The body
@@ -177,6 +207,15 @@ impl Reply {
         self.body
     }
 
+    /// The texts of FastAPI's documentation.
+    fn invalid_token() -> Self {
+        Self::detail(401, "Could not validate credentials").with_bearer_challenge()
+    }
+
+    fn not_authenticated() -> Self {
+        Self::detail(401, "Not authenticated").with_bearer_challenge()
+    }
+
     /// One text in the shape of `dialect`; `code` is its RFC 6749 error code.
     fn message(status: u16, text: &str, code: &str, dialect: Dialect) -> Self {
         match dialect {
@@ -226,6 +265,10 @@ impl Reply {
         self.with_header("retry-after", seconds.to_string())
     }
 
+    pub(crate) fn with_cookie(self, cookie: String) -> Self {
+        self.with_header(SET_COOKIE, cookie)
+    }
+
     fn with_bearer_challenge(self) -> Self {
         self.with_header("www-authenticate", "Bearer")
     }
@@ -241,9 +284,13 @@ impl Reply {
 
 impl fmt::Debug for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let headers = self.headers().map(|(name, value)| match name {
+            SET_COOKIE => (name, "[redacted]"),
+            _ => (name, value),
+        });
         f.debug_struct("Reply")
             .field("status", &self.status)
-            .field("headers", &self.headers)
+            .field("headers", &headers.collect::<Vec<_>>())
             .field("body_len", &self.body.len())
             .finish()
     }
@@ -262,6 +309,8 @@ struct Rfc6749Token<'a> {
     access_token: &'a str,
     token_type: &'a str,
     expires_in: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<&'a str>,
     // Always: left out, it would say "what was asked for" (RFC 6749 §5.1).
     scope: String,
 }
@@ -288,6 +337,8 @@ fn oauth_code(errors: &ValidationErrors) -> &'static str {
         "invalid_request"
     }
 }
+
+const SET_COOKIE: &str = "set-cookie";
 
 /// The code of RFC 6749 §4.1.2.1 for what may work later; §5.2 has none.
 const TEMPORARILY_UNAVAILABLE: &str = "temporarily_unavailable";

@@ -59,12 +59,25 @@ impl<'a> TokenRequest<'a> {
         }
     }
 
+    /// The client, unless its name is so long that somebody fills the store with it: it was not
+    /// authenticated.
+    pub(crate) fn short_client_id(&self) -> Option<&'a str> {
+        short_client_id(self.client_id)
+    }
+
     /// The `iat` of a token issued at `now`.
     #[must_use]
     pub fn issued_at(&self, now: SystemTime) -> SystemTime {
         self.authenticated_at.map_or(now, |at| at.min(now))
     }
 }
+
+/// What is kept of a client's name.
+pub(crate) fn short_client_id(client_id: Option<&str>) -> Option<&str> {
+    client_id.filter(|client_id| client_id.len() <= MAX_CLIENT_ID_LEN)
+}
+
+const MAX_CLIENT_ID_LEN: usize = 256;
 
 /// A freshly issued token (RFC 6749 §5.1).
 #[derive(Clone, Debug)]

@@ -1,0 +1,94 @@
+//! The cookie in which a browser keeps a refresh token, out of reach of scripts.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use crate::secret::Secret;
+
+/// How the cookie `refresh_token` is set: `HttpOnly` always, the rest as said here (RFC 6265bis
+/// §4.1.2).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct RefreshCookie {
+    /// Whether browsers send it over HTTPS alone. Default true; say false where a browser has to
+    /// log in over plain HTTP, as in development.
+    pub secure: bool,
+    /// Whether browsers send it with requests from other sites. Default [`SameSite::Strict`]: so
+    /// no other site can have a session refreshed or ended.
+    pub same_site: SameSite,
+    /// The paths that browsers send it to. Must be a valid cookie path. Default none, which is the
+    /// directory of the login: of `/v1/login`, all of `/v1`.
+    pub path: Option<String>,
+}
+
+impl Default for RefreshCookie {
+    fn default() -> Self {
+        Self {
+            secure: true,
+            same_site: SameSite::Strict,
+            path: None,
+        }
+    }
+}
+
+impl RefreshCookie {
+    /// The value of `Set-Cookie` that has a browser keep `token` for as long.
+    pub(crate) fn keep(&self, token: &Secret, duration: Duration) -> String {
+        self.set(token.expose(), duration)
+    }
+
+    /// That which has it forget what it keeps.
+    pub(crate) fn forget(&self) -> String {
+        self.set("", Duration::ZERO)
+    }
+
+    fn set(&self, value: &str, duration: Duration) -> String {
+        let mut cookie = format!(
+            "{NAME}={value}; Max-Age={}; HttpOnly; SameSite={}",
+            duration.as_secs(),
+            match self.same_site {
+                SameSite::Lax => "Lax",
+                SameSite::None => "None",
+                SameSite::Strict => "Strict",
+            }
+        );
+        if let Some(path) = &self.path {
+            // Writing to a `String` does not fail.
+            let _ = write!(cookie, "; Path={path}");
+        }
+        if self.secure {
+            cookie.push_str("; Secure");
+        }
+        cookie
+    }
+}
+
+/// With which requests from other sites browsers send a cookie (RFC 6265bis §4.1.2.7).
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum SameSite {
+    /// With links to this site, which no request here is.
+    Lax,
+    /// With all, which takes [`RefreshCookie::secure`]. Where the pages are of another site than
+    /// this; have them send a header that other sites cannot, and check it.
+    None,
+    /// With none.
+    Strict,
+}
+
+/// Finds the refresh token among the `Cookie` headers of a request. Of several the first that is not
+/// empty, which is that of the longest path (RFC 6265bis §5.8.3).
+pub(crate) fn refresh_token<'a>(headers: impl IntoIterator<Item = &'a [u8]>) -> Option<Secret> {
+    headers
+        .into_iter()
+        .flat_map(|header| header.split(|&byte| byte == b';'))
+        .filter_map(|pair| {
+            let pair = str::from_utf8(pair).ok()?;
+            let (name, value) = pair.split_once('=')?;
+            (name.trim() == NAME).then(|| value.trim())
+        })
+        .find(|value| !value.is_empty())
+        .map(|value| Secret::from(value.to_owned()))
+}
+
+const NAME: &str = "refresh_token";

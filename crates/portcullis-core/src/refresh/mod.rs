@@ -1,0 +1,392 @@
+//! Refresh tokens: each is good once, for an access token and the next refresh token.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use zeroize::Zeroizing;
+
+use crate::clock::{Clock, SystemClock};
+use crate::error::{BoxError, Error, ErrorKind};
+use crate::housekeeping::Housekeeping;
+use crate::random::{OsRandom, SecureRandom};
+use crate::refresh_store::{FamilyRecord, RefreshStore};
+use crate::secret::Secret;
+use crate::store::UserId;
+use crate::token::{TokenRequest, short_client_id};
+
+mod family;
+
+use family::{Family, Login, Nonce, Standing, Token, TokenSecret};
+
+/// Issues refresh tokens and redeems them (RFC 6749 §6), each once (RFC 9700 §4.14.2).
+///
+/// A refresh token is 64 characters of base64url, of which the store sees hashes only. All that
+/// come of one login are a family, of which the last is good. Once an older one is sent, somebody
+/// has it who should not, and the family is revoked. Only the token before the last may be sent
+/// again for a moment, in case that the answer to it was lost or that two tabs of a browser sent it
+/// at once: that gets the same successor.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), portcullis_core::Error> {
+/// use std::sync::Arc;
+///
+/// use portcullis_core::{MemoryRefreshStore, RefreshTokens, TokenRequest, UserId};
+///
+/// let tokens = RefreshTokens::new(Arc::new(MemoryRefreshStore::new()));
+/// let ada = UserId::new("ada");
+/// let first = tokens.begin(TokenRequest::new(&ada)).await?.token;
+///
+/// let refresh = tokens.look_up(first.expose()).await?.expect("it is good");
+/// assert_eq!(refresh.subject(), &ada);
+/// let second = refresh.rotate().await?.expect("nobody has revoked it").token;
+///
+/// tokens.revoke(second.expose()).await?;
+/// assert!(tokens.look_up(second.expose()).await?.is_none());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct RefreshTokens {
+    store: Arc<dyn RefreshStore>,
+    policy: RefreshPolicy,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn SecureRandom>,
+    housekeeping: Arc<Housekeeping>,
+}
+
+impl RefreshTokens {
+    /// Issues tokens that are kept in `store`. All nodes of a service share one store.
+    #[must_use]
+    pub fn new(store: Arc<dyn RefreshStore>) -> Self {
+        Self {
+            store,
+            policy: RefreshPolicy::default(),
+            clock: Arc::new(SystemClock),
+            random: Arc::new(OsRandom),
+            housekeeping: Arc::default(),
+        }
+    }
+
+    /// Sets how long tokens are good.
+    #[must_use]
+    pub fn with_policy(mut self, policy: RefreshPolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Takes the time from `clock`. Default [`SystemClock`].
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Takes the bytes of tokens from `random`. Default [`OsRandom`].
+    #[must_use]
+    pub fn with_random(mut self, random: Arc<dyn SecureRandom>) -> Self {
+        self.random = random;
+        self
+    }
+
+    /// Issues the first token of a family, to a user who has just logged in.
+    ///
+    /// A `client_id` longer than 256 bytes is left out, as from access tokens.
+    ///
+    /// Cancellation safe: dropped half-way, a family is there whose token nobody has, or none.
+    ///
+    /// # Errors
+    /// As [`RefreshStore::insert`]; `Unavailable` without randomness.
+    pub async fn begin(&self, request: TokenRequest<'_>) -> Result<RefreshToken, Error> {
+        let now = self.clock.now();
+        let login = Login {
+            sub: request.subject.as_str().to_owned(),
+            client_id: request.short_client_id().map(str::to_owned),
+            scopes: request.scopes.to_vec(),
+            authenticated_at: micros(request.issued_at(now))?,
+        };
+        let secret = TokenSecret::new(self.random_bytes()?);
+        let token = Token::new(*self.random_bytes()?, secret);
+        let now = millis(now)?;
+        let family = Family::begin(login, &token.secret, now, &self.policy);
+        let ends_at = time(family.ends_at);
+        self.store
+            .insert(
+                &token.key(),
+                request.subject,
+                &write(&family)?,
+                time(family.expires_at),
+                ends_at,
+            )
+            .await?;
+        self.clean_up().await;
+        Ok(RefreshToken::new(&token, &family, now))
+    }
+
+    /// Finds out whether a token is good; nothing has changed then. `None` if it is not: whatever
+    /// the client sent, the empty string included. One that was used before has its family revoked.
+    ///
+    /// Whether the user may still log in is for the caller to ask, as
+    /// [`TokenEndpoint::refresh`](crate::TokenEndpoint::refresh) does.
+    ///
+    /// Cancellation safe: dropped half-way, the family is revoked or will be the next time.
+    ///
+    /// # Errors
+    /// As [`RefreshStore::find`] and [`RefreshStore::revoke`].
+    pub async fn look_up(&self, refresh_token: &str) -> Result<Option<Refresh>, Error> {
+        // What cannot be a token costs no look-up.
+        match Token::parse(refresh_token) {
+            Some(token) => self.find(token).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn find(&self, token: Token) -> Result<Option<Refresh>, Error> {
+        let key = token.key();
+        let Some(record) = self.store.find(&key).await? else {
+            return Ok(None);
+        };
+        let family = read(&record)?;
+        let authenticated_at = UNIX_EPOCH
+            .checked_add(Duration::from_micros(family.authenticated_at))
+            .ok_or_else(|| corrupt("the time of the login is out of range"))?;
+        let now = millis(self.clock.now())?;
+        let nonce = match family.standing(&token.secret, now, &self.policy) {
+            Standing::Current => None,
+            Standing::Replaced(nonce) => Some(nonce),
+            Standing::Expired => return Ok(None),
+            Standing::Reused => {
+                self.store.revoke(&key).await?;
+                tracing::warn!(
+                    user_id = family.sub,
+                    "a refresh token was used again: all that came of that login are revoked"
+                );
+                return Ok(None);
+            }
+        };
+        Ok(Some(Refresh {
+            tokens: self.clone(),
+            subject: UserId::new(&*family.sub),
+            authenticated_at,
+            token,
+            record,
+            family,
+            nonce,
+        }))
+    }
+
+    /// Revokes the family of a token at once: logs out one device (RFC 7009 §2.1). `false` if there
+    /// is none, which RFC 7009 §2.2 calls a success too. Whoever has one of its tokens may revoke it.
+    ///
+    /// Access tokens live on until they expire.
+    ///
+    /// # Errors
+    /// As [`RefreshStore::revoke`]: the token may then still be good.
+    pub async fn revoke(&self, refresh_token: &str) -> Result<bool, Error> {
+        match Token::parse(refresh_token) {
+            Some(token) => self.store.revoke(&token.key()).await,
+            None => Ok(false),
+        }
+    }
+
+    /// Revokes all families of a user, and tells how many: logs out everywhere.
+    ///
+    /// # Errors
+    /// As [`RefreshStore::revoke_all`].
+    pub async fn revoke_all(&self, subject: &UserId) -> Result<u64, Error> {
+        self.store.revoke_all(subject).await
+    }
+
+    // Afterwards: a store that is out of order is waited for once, not twice.
+    async fn clean_up(&self) {
+        self.housekeeping
+            .run(
+                "expired refresh tokens could not be deleted",
+                &*self.clock,
+                async |now, limit| self.store.delete_expired(now, limit).await,
+            )
+            .await;
+    }
+
+    fn random_bytes<const LEN: usize>(&self) -> Result<Zeroizing<[u8; LEN]>, Error> {
+        let mut bytes = Zeroizing::new([0; LEN]);
+        self.random.fill(&mut *bytes).map_err(|source| {
+            let message = "no randomness for a refresh token";
+            Error::new(ErrorKind::Unavailable, message).with_source(source)
+        })?;
+        Ok(bytes)
+    }
+}
+
+/// A refresh token that was sent, and is good.
+#[derive(Debug)]
+#[must_use = "nothing has changed until it is rotated"]
+pub struct Refresh {
+    tokens: RefreshTokens,
+    subject: UserId,
+    authenticated_at: SystemTime,
+    token: Token,
+    /// What was there when it was looked up.
+    record: FamilyRecord,
+    family: Family,
+    /// Of a token that was replaced a moment ago.
+    nonce: Option<Nonce>,
+}
+
+impl Refresh {
+    /// Who logged in.
+    #[must_use]
+    pub fn subject(&self) -> &UserId {
+        &self.subject
+    }
+
+    /// Whether this was given to the client that sends it, as far as both have said which they are:
+    /// a client is not authenticated, and need not say (RFC 6749 §3.2.1).
+    pub(crate) fn is_of_client(&self, client_id: Option<&str>) -> bool {
+        let sent = short_client_id(client_id);
+        sent.is_none() || self.client_id().is_none() || sent == self.client_id()
+    }
+
+    /// The client that logged in, if it said so.
+    #[must_use]
+    pub fn client_id(&self) -> Option<&str> {
+        self.family.client_id.as_deref()
+    }
+
+    /// The scopes that were granted to the login. A refresh can narrow but not widen them.
+    #[must_use]
+    pub fn scopes(&self) -> &[String] {
+        &self.family.scopes
+    }
+
+    /// When the user was looked up who logged in.
+    #[must_use]
+    pub fn authenticated_at(&self) -> SystemTime {
+        self.authenticated_at
+    }
+
+    /// Puts another token in the place of this one. `None` if somebody has revoked it meanwhile.
+    ///
+    /// Do this last: whatever fails before, the client can send the same token again.
+    ///
+    /// Cancellation safe: dropped half-way, the token is replaced or not; within
+    /// [`RefreshPolicy::retry_window`] the client may send it again either way.
+    ///
+    /// # Errors
+    /// As [`RefreshStore::replace`]; `Unavailable` without randomness.
+    pub async fn rotate(self) -> Result<Option<RefreshToken>, Error> {
+        let now = millis(self.tokens.clock.now())?;
+        if let Some(nonce) = &self.nonce {
+            let successor = self.token.successor(nonce);
+            return Ok(Some(RefreshToken::new(&successor, &self.family, now)));
+        }
+        let Self {
+            tokens,
+            token,
+            record,
+            family,
+            ..
+        } = self;
+        let nonce = Nonce::new(*tokens.random_bytes()?);
+        let family = family.rotate(&token.secret, nonce, now, &tokens.policy);
+        let (new, expires_at) = (write(&family)?, time(family.expires_at));
+        let replaced = tokens
+            .store
+            .replace(&token.key(), &record, &new, expires_at)
+            .await?;
+        if replaced {
+            tokens.clean_up().await;
+            let successor = token.successor(&nonce);
+            return Ok(Some(RefreshToken::new(&successor, &family, now)));
+        }
+        // Sent twice at once, it is replaced by now, and not by this.
+        let found = tokens.find(token).await?;
+        Ok(found.and_then(|found| {
+            let successor = found.token.successor(&found.nonce?);
+            Some(RefreshToken::new(&successor, &found.family, now))
+        }))
+    }
+}
+
+/// A freshly issued refresh token.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct RefreshToken {
+    /// The token itself.
+    pub token: Secret,
+    /// How long it is good, if it is not used.
+    pub expires_in: Duration,
+}
+
+impl RefreshToken {
+    fn new(token: &Token, family: &Family, now: u64) -> Self {
+        Self {
+            token: token.text(),
+            expires_in: Duration::from_millis(family.expires_at.saturating_sub(now)),
+        }
+    }
+}
+
+/// How long refresh tokens are good.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct RefreshPolicy {
+    /// How long a token is good that is not used (RFC 9700 §4.14.2). Default 30 days.
+    pub idle_lifetime: Duration,
+    /// How long after the login there are new ones. Default 90 days. NIST SP 800-63B-4 §2.1.3 would
+    /// have no more than 30 where a password is all that it takes.
+    pub absolute_lifetime: Duration,
+    /// How long a token may be sent again that has been replaced. Default 10 seconds. Clocks of
+    /// nodes that share a store must differ by far less.
+    pub retry_window: Duration,
+}
+
+impl Default for RefreshPolicy {
+    fn default() -> Self {
+        Self {
+            idle_lifetime: Duration::from_secs(30 * 24 * 60 * 60),
+            absolute_lifetime: Duration::from_secs(90 * 24 * 60 * 60),
+            retry_window: Duration::from_secs(10),
+        }
+    }
+}
+
+fn read(record: &FamilyRecord) -> Result<Family, Error> {
+    serde_json::from_str(record.as_str()).map_err(|source| {
+        // What it is that makes no sense may be a hash.
+        corrupt(format!("column {} makes no sense", source.column()))
+    })
+}
+
+fn corrupt(cause: impl Into<BoxError>) -> Error {
+    let message = "what is stored of a refresh token cannot be read";
+    Error::new(ErrorKind::Corrupt, message).with_source(cause)
+}
+
+fn write(family: &Family) -> Result<FamilyRecord, Error> {
+    serde_json::to_string(family)
+        .map(FamilyRecord::new)
+        .map_err(|source| {
+            let message = "what to store of a refresh token could not be written down";
+            Error::new(ErrorKind::Internal, message).with_source(source)
+        })
+}
+
+fn millis(time: SystemTime) -> Result<u64, Error> {
+    since_1970(time, Duration::as_millis)
+}
+
+fn micros(time: SystemTime) -> Result<u64, Error> {
+    since_1970(time, Duration::as_micros)
+}
+
+fn since_1970(time: SystemTime, unit: fn(&Duration) -> u128) -> Result<u64, Error> {
+    time.duration_since(UNIX_EPOCH)
+        .ok()
+        .and_then(|since| u64::try_from(unit(&since)).ok())
+        .ok_or_else(|| Error::new(ErrorKind::Internal, "the clock is set before 1970"))
+}
+
+fn time(millis: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(millis)
+}
