@@ -12,6 +12,12 @@ mod tokens {
     portcullis_testkit::token_store_suite!(async { MemoryTokenStore::new() });
 }
 
+mod refresh {
+    use portcullis_core::MemoryRefreshStore;
+
+    portcullis_testkit::refresh_store_suite!(async { MemoryRefreshStore::new() });
+}
+
 mod throttle {
     use portcullis_core::MemoryThrottleStore;
 

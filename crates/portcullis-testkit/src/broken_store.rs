@@ -3,9 +3,9 @@
 use std::time::SystemTime;
 
 use portcullis_core::{
-    Claims, Credential, CredentialStore, Error, ErrorKind, PasswordHash, ThrottleKey,
-    ThrottleRecord, ThrottleStore, TokenHash, TokenStore, UserId, UserStatus, Username,
-    async_trait,
+    Claims, Credential, CredentialStore, Error, ErrorKind, FamilyKey, FamilyRecord, PasswordHash,
+    RefreshStore, ThrottleKey, ThrottleRecord, ThrottleStore, TokenHash, TokenStore, UserId,
+    UserStatus, Username, async_trait,
 };
 
 /// A store of everything, in which everything fails. Its errors hold a secret, which must not get
@@ -64,6 +64,41 @@ impl CredentialStore for BrokenStore {
         self.fail()
     }
     async fn delete(&self, _: &UserId) -> Result<bool, Error> {
+        self.fail()
+    }
+}
+
+#[async_trait]
+impl RefreshStore for BrokenStore {
+    async fn insert(
+        &self,
+        _: &FamilyKey,
+        _: &UserId,
+        _: &FamilyRecord,
+        _: SystemTime,
+        _: SystemTime,
+    ) -> Result<(), Error> {
+        self.fail()
+    }
+    async fn find(&self, _: &FamilyKey) -> Result<Option<FamilyRecord>, Error> {
+        self.fail()
+    }
+    async fn replace(
+        &self,
+        _: &FamilyKey,
+        _: &FamilyRecord,
+        _: &FamilyRecord,
+        _: SystemTime,
+    ) -> Result<bool, Error> {
+        self.fail()
+    }
+    async fn revoke(&self, _: &FamilyKey) -> Result<bool, Error> {
+        self.fail()
+    }
+    async fn revoke_all(&self, _: &UserId) -> Result<u64, Error> {
+        self.fail()
+    }
+    async fn delete_expired(&self, _: SystemTime, _: u32) -> Result<u32, Error> {
         self.fail()
     }
 }

@@ -21,10 +21,13 @@ pub use manual_clock::ManualClock;
 
 mod processes;
 pub use processes::{
-    race_of_processes_over_attempts, race_of_processes_over_tokens, race_of_processes_over_users,
+    race_of_processes_over_attempts, race_of_processes_over_families,
+    race_of_processes_over_tokens, race_of_processes_over_users,
 };
 
 mod property;
+
+pub mod refresh_store;
 
 mod seeded_random;
 pub use seeded_random::SeededRandom;

@@ -7,12 +7,13 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use portcullis_core::{
-    CredentialStore, Error, ErrorKind, PasswordHash, ThrottleKey, ThrottleRecord, ThrottleStore,
-    TokenHash, TokenStore, Username,
+    CredentialStore, Error, ErrorKind, PasswordHash, RefreshStore, ThrottleKey, ThrottleRecord,
+    ThrottleStore, TokenHash, TokenStore, UserId, Username,
 };
 use tokio::runtime::Builder;
 
 use crate::credential_store::user;
+use crate::refresh_store;
 use crate::suite::{Outcome, Violation};
 use crate::throttle_store::in_2100;
 use crate::token_store::claims;
@@ -131,6 +132,39 @@ pub fn race_of_processes_over_attempts<S: ThrottleStore>(
             store.replace(&key, old, &own, in_2100()).await
         },
         &["put the first", "replace"],
+    )
+}
+
+/// Several processes insert, replace and revoke the same families of refresh tokens at the same time:
+/// of those who do the same, one wins. The arguments are those of [`race_of_processes_over_users`].
+///
+/// # Errors
+/// How the property was violated.
+pub fn race_of_processes_over_families<S: RefreshStore>(
+    test: &str,
+    url: &str,
+    open: impl AsyncFnOnce(&str) -> Arc<S>,
+) -> Outcome {
+    let alice = UserId::new("alice");
+    race(
+        test,
+        url,
+        open,
+        &async |store, round| {
+            for what in ["replace", "revoke"] {
+                refresh_store::insert(store, &format!("{what} {round}"), &alice, "old").await?;
+            }
+            Ok(())
+        },
+        &async |store, contest, round| {
+            let (name, own) = (format!("{contest} {round}"), std::process::id().to_string());
+            match contest {
+                "insert" => won(refresh_store::insert(store, &name, &alice, &own).await),
+                "replace" => refresh_store::replace(store, &name, "old", &own).await,
+                _ => refresh_store::revoke(store, &name).await,
+            }
+        },
+        &["insert", "replace", "revoke"],
     )
 }
 

@@ -95,7 +95,7 @@ pub(crate) async fn abandon<F: Future>(polls: usize, call: F) -> Call {
 pub(crate) const MOST_POLLS: usize = 100;
 
 /// Checks what is there after a call that was abandoned.
-pub(crate) fn is_one_of<T: Debug + PartialEq>(
+pub(crate) fn is_one_of<T: Debug + PartialEq + ?Sized>(
     found: Option<&T>,
     expected: [Option<&T>; 2],
 ) -> Outcome {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{fmt, io};
 
-use portcullis_core::{CredentialStore, Error, ThrottleStore, TokenStore};
+use portcullis_core::{CredentialStore, Error, RefreshStore, ThrottleStore, TokenStore};
 use tokio::runtime::Builder;
 
 /// What checking a property tells: nothing, or how it was violated.
@@ -102,6 +102,12 @@ impl<T: ?Sized> Subject<T> {
 }
 
 impl<S: CredentialStore> From<S> for Subject<dyn CredentialStore> {
+    fn from(store: S) -> Self {
+        Self::of(Arc::new(store))
+    }
+}
+
+impl<S: RefreshStore> From<S> for Subject<dyn RefreshStore> {
     fn from(store: S) -> Self {
         Self::of(Arc::new(store))
     }
