@@ -20,6 +20,8 @@ mod migration;
 
 mod open;
 
+mod refresh;
+
 mod store;
 pub use store::PostgresStore;
 

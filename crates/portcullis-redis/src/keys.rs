@@ -3,13 +3,13 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use portcullis_core::{Error, ErrorKind, ThrottleKey, TokenHash, UserId, Username};
+use portcullis_core::{Error, ErrorKind, FamilyKey, ThrottleKey, TokenHash, UserId, Username};
 
 /// Names the keys of one store.
 ///
 /// A cluster puts keys into a slot by what stands in their first pair of braces (Redis Cluster
 /// specification, "Hash tags"). The prefix stands there in all keys of users, so that one script
-/// can change several of them. Tokens and attempts need no such script, and are spread over all slots.
+/// can change several of them. Tokens, families and attempts need no such script, and are spread over all slots.
 #[derive(Debug)]
 pub(crate) struct Keys {
     prefix: String,
@@ -61,6 +61,17 @@ impl Keys {
     pub(crate) fn tokens_of(&self, subject: &UserId) -> String {
         format!("{}:tokens_of:{subject}", self.prefix)
     }
+
+    /// A hash of what is known of a family of refresh tokens.
+    pub(crate) fn family(&self, key: &FamilyKey) -> String {
+        self.hashed("family", key.as_bytes())
+    }
+
+    /// A sorted set of the families of a user, as [`tokens_of`](Self::tokens_of).
+    pub(crate) fn families_of(&self, subject: &UserId) -> String {
+        format!("{}:families_of:{subject}", self.prefix)
+    }
+
     /// What was counted for an account.
     pub(crate) fn attempts(&self, key: &ThrottleKey) -> String {
         self.hashed("throttle", key.as_bytes())

@@ -12,7 +12,11 @@ mod keys;
 
 mod link;
 
+mod notes;
+
 mod open;
+
+mod refresh;
 
 mod script;
 

@@ -9,6 +9,8 @@ mod migration;
 mod open;
 pub use open::database_path;
 
+mod refresh;
+
 mod store;
 pub use store::SqliteStore;
 

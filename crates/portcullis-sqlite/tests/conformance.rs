@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use portcullis_core::{
-    Claims, Credential, CredentialStore, ErrorKind, PasswordHash, ThrottleStore, TokenHash,
-    TokenStore, UserId, Username,
+    Claims, Credential, CredentialStore, ErrorKind, PasswordHash, RefreshStore, ThrottleStore,
+    TokenHash, TokenStore, UserId, Username,
 };
 use portcullis_sqlite::{SqlitePool, SqliteStore};
 use portcullis_testkit::{
     Outcome, Subject, check, credential_store, race_of_processes_over_attempts,
-    race_of_processes_over_tokens, race_of_processes_over_users, throttle_store, token_store,
+    race_of_processes_over_families, race_of_processes_over_tokens, race_of_processes_over_users,
+    refresh_store, throttle_store, token_store,
 };
 use sqlx::sqlite::SqliteConnectOptions;
 use tempfile::TempDir;
@@ -51,6 +52,28 @@ mod throttle_in_a_file_of_two_processes {
 
 mod throttle_in_memory {
     portcullis_testkit::throttle_store_suite!(super::in_memory());
+}
+
+mod refresh_in_a_file {
+    portcullis_testkit::refresh_store_suite!(super::refresh(1));
+}
+
+mod refresh_in_a_file_of_two_processes {
+    portcullis_testkit::refresh_store_suite!(super::refresh(2));
+}
+
+mod refresh_in_memory {
+    portcullis_testkit::refresh_store_suite!(super::in_memory());
+}
+
+#[test]
+fn of_processes_that_race_over_families_one_wins() -> Outcome {
+    let directory = tempfile::tempdir().unwrap();
+    race_of_processes_over_families(
+        "of_processes_that_race_over_families_one_wins",
+        &url(&directory),
+        async |url| Arc::new(SqliteStore::open(url).await.unwrap()),
+    )
 }
 
 #[test]
@@ -98,6 +121,7 @@ fn a_closed_pool_is_unavailable() -> Outcome {
         closed(),
         throttle_store::an_unreachable_store_is_unavailable,
     )?;
+    check(closed(), refresh_store::an_unreachable_store_is_unavailable)?;
     check(closed(), token_store::an_unreachable_store_is_unavailable)
 }
 
@@ -136,7 +160,7 @@ fn a_row_that_makes_no_sense_is_corrupt() -> Outcome {
         check(
             async {
                 let store = in_memory().await;
-                store.insert(&hash, &claims()).await.unwrap();
+                TokenStore::insert(&store, &hash, &claims()).await.unwrap();
                 run(&store, format!("UPDATE portcullis_tokens SET {nonsense}")).await;
                 store
             },
@@ -192,6 +216,10 @@ async fn errors_do_not_show_what_is_stored() {
 
 async fn users(pools: usize) -> Subject<dyn CredentialStore> {
     in_a_file::<dyn CredentialStore>(pools, |store| Arc::new(store)).await
+}
+
+async fn refresh(pools: usize) -> Subject<dyn RefreshStore> {
+    in_a_file::<dyn RefreshStore>(pools, |store| Arc::new(store)).await
 }
 
 async fn throttle(pools: usize) -> Subject<dyn ThrottleStore> {

@@ -215,6 +215,7 @@ async fn an_application_database_is_not_touched_beyond_its_own_tables() {
         [
             "_sqlx_migrations",
             "portcullis_migrations",
+            "portcullis_refresh",
             "portcullis_throttle",
             "portcullis_tokens",
             "portcullis_users",

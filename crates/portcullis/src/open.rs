@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use portcullis_core::{
-    CredentialStore, Error, ErrorKind, MemoryStore, MemoryThrottleStore, MemoryTokenStore,
-    ThrottleStore, TokenStore,
+    CredentialStore, Error, ErrorKind, MemoryRefreshStore, MemoryStore, MemoryThrottleStore,
+    MemoryTokenStore, RefreshStore, ThrottleStore, TokenStore,
 };
 #[cfg(feature = "postgres")]
 use portcullis_postgres::PostgresStore;
@@ -23,6 +23,8 @@ pub struct Stores {
     pub credentials: Arc<dyn CredentialStore>,
     /// The opaque access tokens, if such are issued.
     pub tokens: Arc<dyn TokenStore>,
+    /// The families of refresh tokens, if such are issued.
+    pub refresh: Arc<dyn RefreshStore>,
     /// The attempts on accounts, if they are throttled.
     pub throttle: Arc<dyn ThrottleStore>,
 }
@@ -31,7 +33,7 @@ pub struct Stores {
 ///
 /// | URL | stores | feature |
 /// |---|---|---|
-/// | `memory:` | [`MemoryStore`], [`MemoryTokenStore`] and [`MemoryThrottleStore`], empty | always there |
+/// | `memory:` | [`MemoryStore`], [`MemoryTokenStore`], [`MemoryRefreshStore`] and [`MemoryThrottleStore`], empty | always there |
 /// | `sqlite://PATH` | `SqliteStore`, created if absent, its tables brought up to date | `sqlite` |
 /// | `postgres://USER:PASSWORD@HOST/DATABASE` | `PostgresStore`, whose tables [`migrate`] makes | `postgres` |
 /// | `redis://USER:PASSWORD@HOST/DATABASE`, `rediss:` for TLS | `RedisStore`, on a server or a cluster | `redis` |
@@ -58,6 +60,7 @@ pub async fn open(url: &str) -> Result<Stores, Error> {
         Backend::Memory => Ok(Stores {
             credentials: Arc::new(MemoryStore::new()),
             tokens: Arc::new(MemoryTokenStore::new()),
+            refresh: Arc::new(MemoryRefreshStore::new()),
             throttle: Arc::new(MemoryThrottleStore::new()),
         }),
         #[cfg(feature = "postgres")]
@@ -134,10 +137,13 @@ impl Backend {
 }
 
 #[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
-fn shared(store: impl CredentialStore + ThrottleStore + TokenStore + Clone) -> Stores {
+fn shared(
+    store: impl CredentialStore + RefreshStore + ThrottleStore + TokenStore + Clone,
+) -> Stores {
     Stores {
         credentials: Arc::new(store.clone()),
         tokens: Arc::new(store.clone()),
+        refresh: Arc::new(store.clone()),
         throttle: Arc::new(store),
     }
 }

@@ -91,7 +91,11 @@ pub(crate) struct ServeArgs {
     /// Whether to limit how often passwords may be tried for one account. It is counted where the
     /// users are.
     #[arg(long, env = "PORTCULLIS_THROTTLE", default_value = "on")]
-    pub(crate) throttle: ThrottleArg,
+    pub(crate) throttle: SwitchArg,
+    /// Whether to give out refresh tokens, in the cookie `refresh_token`: 30 days if not used, 90 in
+    /// all. With `--scheme https` browsers send it over HTTPS alone.
+    #[arg(long, env = "PORTCULLIS_REFRESH_TOKENS", default_value = "off")]
+    pub(crate) refresh_tokens: SwitchArg,
     #[command(flatten)]
     pub(crate) tokens: TokenArgs,
     #[command(flatten)]
@@ -99,7 +103,7 @@ pub(crate) struct ServeArgs {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum ThrottleArg {
+pub(crate) enum SwitchArg {
     Off,
     On,
 }
@@ -135,7 +139,7 @@ pub(crate) struct StoreArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct TokenStoreArgs {
-    /// Where opaque tokens are, if not with the users; a URL as for `--store`.
+    /// Where opaque and refresh tokens are, if not with the users; a URL as for `--store`.
     #[arg(
         long,
         env = "PORTCULLIS_TOKEN_STORE",

@@ -35,6 +35,7 @@ pub(crate) async fn run(args: DemoArgs) -> Result<(), Failure> {
         trusted_proxies: None,
         users: stores.credentials,
         throttle: Some(Throttle::new(stores.throttle)),
+        refresh_tokens: None,
         tokens: Tokens::jwt(JwtIssuer::new(key, "portcullis", "portcullis")),
         pool: serve::pool(&args.hashing)?,
     };

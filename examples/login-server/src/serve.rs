@@ -16,14 +16,15 @@ use actix_web::{App, HttpMessage, HttpResponse, HttpServer};
 use portcullis::actix::{Bearer, LoginRoutes};
 use portcullis::{
     Argon2Params, Argon2idHasher, Authenticator, BearerGuard, CredentialStore, HashPool,
-    HashPoolConfig, RemoteAddress, Scheme, Throttle, TokenEndpoint, openapi,
+    HashPoolConfig, RefreshCookie, RefreshTokens, RemoteAddress, Scheme, Throttle, TokenEndpoint,
+    openapi,
 };
 use serde::Serialize;
 
-use crate::args::{HashArgs, ServeArgs, ThrottleArg};
+use crate::args::{HashArgs, ServeArgs, SwitchArg, TokenKind};
 use crate::failure::Failure;
 use crate::migrate;
-use crate::tokens::Tokens;
+use crate::tokens::{self, Tokens};
 
 pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
     check_prefix(&args.prefix)?;
@@ -31,16 +32,23 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
         migrate::run(&args.store, &args.tokens.token_store).await?;
     }
     let stores = portcullis::open(&args.store.url).await?;
+    let refreshes = matches!(args.refresh_tokens, SwitchArg::On);
+    let token_stores = if refreshes || matches!(args.tokens.tokens, TokenKind::Opaque) {
+        tokens::stores(&args.tokens.token_store, &stores).await?
+    } else {
+        stores.clone()
+    };
     let server = Server {
         listen: args.listen,
         prefix: args.prefix,
         scheme: args.scheme.into(),
         trusted_proxies: NonZeroUsize::new(args.trusted_proxies),
-        tokens: Tokens::open(&args.tokens, &args.store.url, stores.tokens).await?,
+        tokens: Tokens::open(&args.tokens, &args.store.url, token_stores.tokens)?,
+        refresh_tokens: refreshes.then(|| RefreshTokens::new(token_stores.refresh)),
         users: stores.credentials,
         throttle: match args.throttle {
-            ThrottleArg::Off => None,
-            ThrottleArg::On => Some(Throttle::new(stores.throttle)),
+            SwitchArg::Off => None,
+            SwitchArg::On => Some(Throttle::new(stores.throttle)),
         },
         pool: pool(&args.hashing)?,
     };
@@ -58,6 +66,7 @@ pub(crate) struct Server {
     pub(crate) users: Arc<dyn CredentialStore>,
     pub(crate) throttle: Option<Throttle>,
     pub(crate) tokens: Tokens,
+    pub(crate) refresh_tokens: Option<RefreshTokens>,
     pub(crate) pool: HashPool,
 }
 
@@ -71,6 +80,13 @@ impl Server {
         let mut endpoint = TokenEndpoint::new(authenticator, self.tokens.issuer);
         if let Some(throttle) = self.throttle {
             endpoint = endpoint.with_throttle(throttle);
+        }
+        if let Some(refresh_tokens) = self.refresh_tokens {
+            let mut cookie = RefreshCookie::default();
+            cookie.secure = self.scheme == Scheme::Https;
+            endpoint = endpoint
+                .with_refresh_tokens(refresh_tokens)
+                .with_refresh_cookie(cookie);
         }
         let login = LoginRoutes::new(endpoint)
             .with_prefix(self.prefix.as_str())

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis::jwt::JwtIssuer;
-use portcullis::{Error, OpaqueIssuer, TokenIssuer, TokenStore, TokenVerifier};
+use portcullis::{Error, OpaqueIssuer, Stores, TokenIssuer, TokenStore, TokenVerifier};
 
 use crate::args::{TokenArgs, TokenKind, TokenStoreArgs};
 use crate::failure::Failure;
@@ -17,11 +17,11 @@ pub(crate) struct Tokens {
 }
 
 impl Tokens {
-    /// Makes what the flags ask for. `with_users` is the token store that comes with the users.
-    pub(crate) async fn open(
+    /// Makes what the flags ask for. `store` is where opaque tokens are.
+    pub(crate) fn open(
         args: &TokenArgs,
         store_url: &str,
-        with_users: Arc<dyn TokenStore>,
+        store: Arc<dyn TokenStore>,
     ) -> Result<Self, Failure> {
         let lifetime = Duration::from_secs(args.token_lifetime.into());
         match args.tokens {
@@ -31,7 +31,6 @@ impl Tokens {
                 Ok(Self::jwt(issuer.with_lifetime(lifetime)?))
             }
             TokenKind::Opaque => {
-                let store = store(&args.token_store, with_users).await?;
                 let issuer = OpaqueIssuer::new(store, &args.issuer, &args.audience)
                     .with_lifetime(lifetime)?;
                 Ok(Self {
@@ -50,13 +49,10 @@ impl Tokens {
     }
 }
 
-/// The token store that the flags name, or else the one that comes with the users.
-pub(crate) async fn store(
-    args: &TokenStoreArgs,
-    with_users: Arc<dyn TokenStore>,
-) -> Result<Arc<dyn TokenStore>, Error> {
+/// The stores that the flags name for tokens, or else those that come with the users.
+pub(crate) async fn stores(args: &TokenStoreArgs, with_users: &Stores) -> Result<Stores, Error> {
     match &args.token_store {
-        Some(url) => Ok(portcullis::open(url).await?.tokens),
-        None => Ok(with_users),
+        Some(url) => portcullis::open(url).await,
+        None => Ok(with_users.clone()),
     }
 }

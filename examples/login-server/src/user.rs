@@ -6,8 +6,8 @@ use std::time::SystemTime;
 
 use portcullis::{
     Argon2Params, Argon2idHasher, Credential, CredentialStore, Error, ErrorKind, HashPool,
-    OsRandom, PasswordHash, PasswordPolicy, Secret, Stores, Throttle, TokenStore, UserId,
-    UserStatus, Username,
+    OsRandom, PasswordHash, PasswordPolicy, RefreshTokens, Secret, Stores, Throttle, TokenStore,
+    UserId, UserStatus, Username,
 };
 use zeroize::{Zeroize, Zeroizing};
 
@@ -111,17 +111,20 @@ struct Known {
     user: Credential,
     users: Arc<dyn CredentialStore>,
     tokens: Arc<dyn TokenStore>,
+    refresh_tokens: RefreshTokens,
     throttle: Throttle,
 }
 
 impl Known {
     async fn find(name: &NameArgs, token_store: &TokenStoreArgs) -> Result<Self, Failure> {
         let stores = open(&name.store).await?;
+        // Before anything is changed, so that a wrong flag changes nothing.
+        let token_stores = tokens::stores(token_store, &stores).await?;
         Ok(Self {
             user: find(stores.credentials.as_ref(), &name.username).await?,
             users: stores.credentials,
-            // Before anything is changed, so that a wrong flag changes nothing.
-            tokens: tokens::store(token_store, stores.tokens).await?,
+            tokens: token_stores.tokens,
+            refresh_tokens: RefreshTokens::new(token_stores.refresh),
             throttle: Throttle::new(stores.throttle),
         })
     }
@@ -145,16 +148,16 @@ impl Known {
 
     /// login-server looks at the user too when it sees a token; others need not.
     async fn revoke_tokens(&self, what_was_done: &str) -> Result<(), Failure> {
-        self.tokens
-            .revoke_all(self.id())
-            .await
-            .map(drop)
-            .map_err(|error| {
-                Failure::refused(format!(
-                    "{what_was_done}, but opaque tokens may still be good until they expire: \
-                     {error}"
-                ))
-            })
+        let revoked = async {
+            self.refresh_tokens.revoke_all(self.id()).await?;
+            self.tokens.revoke_all(self.id()).await
+        };
+        revoked.await.map(drop).map_err(|error| {
+            Failure::refused(format!(
+                "{what_was_done}, but opaque and refresh tokens may still be good until they \
+                 expire: {error}"
+            ))
+        })
     }
 }
 

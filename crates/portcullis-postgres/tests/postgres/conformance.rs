@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use portcullis_core::{
-    Claims, Credential, CredentialStore, PasswordHash, ThrottleStore, TokenHash, TokenStore,
-    UserId, Username,
+    Claims, Credential, CredentialStore, PasswordHash, RefreshStore, ThrottleStore, TokenHash,
+    TokenStore, UserId, Username,
 };
 use portcullis_postgres::PostgresStore;
 use portcullis_testkit::{
     Outcome, Subject, check, credential_store, race_of_processes_over_attempts,
-    race_of_processes_over_tokens, race_of_processes_over_users, throttle_store, token_store,
+    race_of_processes_over_families, race_of_processes_over_tokens, race_of_processes_over_users,
+    refresh_store, throttle_store, token_store,
 };
 use portcullis_testservers::postgres;
 
@@ -38,6 +39,24 @@ mod throttle_of_one_process {
 
 mod throttle_of_two_processes {
     portcullis_testkit::throttle_store_suite!(super::throttle(2));
+}
+
+mod refresh_of_one_process {
+    portcullis_testkit::refresh_store_suite!(super::refresh(1));
+}
+
+mod refresh_of_two_processes {
+    portcullis_testkit::refresh_store_suite!(super::refresh(2));
+}
+
+#[test]
+fn of_processes_that_race_over_families_one_wins() -> Outcome {
+    let schema = Schema::new();
+    race_of_processes_over_families(
+        "conformance::of_processes_that_race_over_families_one_wins",
+        &schema.url(),
+        open_migrated,
+    )
 }
 
 #[test]
@@ -86,6 +105,7 @@ fn a_closed_pool_is_unavailable() -> Outcome {
         closed(),
         throttle_store::an_unreachable_store_is_unavailable,
     )?;
+    check(closed(), refresh_store::an_unreachable_store_is_unavailable)?;
     check(closed(), token_store::an_unreachable_store_is_unavailable)
 }
 
@@ -128,7 +148,7 @@ fn a_row_that_makes_no_sense_is_corrupt() -> Outcome {
             async {
                 let schema = Schema::new();
                 let store = schema.migrated().await;
-                store.insert(&hash, &claims()).await.unwrap();
+                TokenStore::insert(&store, &hash, &claims()).await.unwrap();
                 let sql = format!("UPDATE \"{}\".tokens SET {nonsense}", schema.name);
                 run(store.pool(), sql).await;
                 Subject::from(store).keeping(schema)
@@ -194,6 +214,15 @@ fn claims() -> Claims {
 async fn users(pools: usize) -> Subject<dyn CredentialStore> {
     let (first, others, schema) = handles(pools).await;
     let mut subject: Subject<dyn CredentialStore> = first.into();
+    for store in others {
+        subject = subject.also(Arc::new(store));
+    }
+    subject.keeping(schema)
+}
+
+async fn refresh(pools: usize) -> Subject<dyn RefreshStore> {
+    let (first, others, schema) = handles(pools).await;
+    let mut subject: Subject<dyn RefreshStore> = first.into();
     for store in others {
         subject = subject.also(Arc::new(store));
     }

@@ -125,7 +125,14 @@ async fn a_schema_that_an_application_uses_too_keeps_what_is_in_it() {
     store.migrate().await.unwrap();
     assert_eq!(
         tables(store.pool(), &schema).await,
-        ["articles", "migrations", "throttle", "tokens", "users"]
+        [
+            "articles",
+            "migrations",
+            "refresh",
+            "throttle",
+            "tokens",
+            "users"
+        ]
     );
 }
 

@@ -16,31 +16,34 @@ pub(crate) static CREATE_USER: LazyLock<Script> =
 pub(crate) static DELETE_USER: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("delete_user.lua")));
 
-/// Adds a token.
-pub(crate) static INSERT_TOKEN: LazyLock<Script> =
-    LazyLock::new(|| Script::new(include_str!("insert_token.lua")));
+/// Adds a token or a family.
+pub(crate) static INSERT: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("insert.lua")));
 
-/// Lists the notes of a user's tokens: the one script that answers with a list.
-pub(crate) static LIST_TOKENS: LazyLock<Script> =
-    LazyLock::new(|| Script::new(include_str!("list_tokens.lua")));
+/// Lists the notes of a user's tokens or families: the one script that answers with a list.
+pub(crate) static LIST_NOTES: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("list_notes.lua")));
 
-/// Notes a token among those of its user.
-pub(crate) static NOTE_TOKEN: LazyLock<Script> =
-    LazyLock::new(|| Script::new(include_str!("note_token.lua")));
+/// Notes a token or a family among those of its user.
+pub(crate) static NOTE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("note.lua")));
 
 /// Replaces a record of the throttle.
 pub(crate) static REPLACE_ATTEMPTS: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("replace_attempts.lua")));
 
+/// Replaces the record of a family.
+pub(crate) static REPLACE_FAMILY: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("replace_family.lua")));
+
 /// Replaces the password hash of a user.
 pub(crate) static REPLACE_HASH: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("replace_hash.lua")));
 
-/// Deletes a token.
-pub(crate) static REVOKE_TOKEN: LazyLock<Script> =
-    LazyLock::new(|| Script::new(include_str!("revoke_token.lua")));
+/// Deletes a token or a family.
+pub(crate) static REVOKE: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("revoke.lua")));
 
-/// A script and the digest by which a server remembers it. All but [`LIST_TOKENS`] answer 1
+/// A script and the digest by which a server remembers it. All but [`LIST_NOTES`] answer 1
 /// if they did something, and 0 if there was nothing to do.
 pub(crate) struct Script {
     source: &'static str,

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use portcullis_core::{
     Arena, Authenticator, Credential, CredentialStore, Error, ErrorKind, HashPool, HashPoolConfig,
-    LoginRequest, OsRandom, PasswordHasher, Reply, ThrottleStore, TokenEndpoint, TokenStore,
-    UserId, UserStatus, Username,
+    LoginRequest, OsRandom, PasswordHasher, RefreshStore, Reply, ThrottleStore, TokenEndpoint,
+    TokenStore, UserId, UserStatus, Username,
 };
 use portcullis_redis::RedisStore;
 use portcullis_testkit::{FakeHasher, FakeTokens, Subject};
@@ -23,6 +23,12 @@ pub(crate) async fn users(url: &str) -> Subject<dyn CredentialStore> {
 
 /// The same of tokens.
 pub(crate) async fn tokens(url: &str) -> Subject<dyn TokenStore> {
+    let url = with_own_prefix(url);
+    Subject::from(open(&url).await).also(Arc::new(open(&url).await))
+}
+
+/// The same of families.
+pub(crate) async fn refresh(url: &str) -> Subject<dyn RefreshStore> {
     let url = with_own_prefix(url);
     Subject::from(open(&url).await).also(Arc::new(open(&url).await))
 }

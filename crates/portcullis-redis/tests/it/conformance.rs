@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use portcullis_redis::RedisStore;
 use portcullis_testkit::{
-    Outcome, race_of_processes_over_attempts, race_of_processes_over_tokens,
-    race_of_processes_over_users,
+    Outcome, race_of_processes_over_attempts, race_of_processes_over_families,
+    race_of_processes_over_tokens, race_of_processes_over_users,
 };
 use portcullis_testservers::redis;
 
@@ -57,6 +57,40 @@ mod throttle_on_a_cluster {
     use crate::common::throttle;
 
     portcullis_testkit::throttle_store_suite!(throttle(&redis::cluster_url()));
+}
+
+mod refresh_on_a_server {
+    use portcullis_testservers::redis;
+
+    use crate::common::refresh;
+
+    portcullis_testkit::refresh_store_suite!(refresh(&redis::url()));
+}
+
+mod refresh_on_a_cluster {
+    use portcullis_testservers::redis;
+
+    use crate::common::refresh;
+
+    portcullis_testkit::refresh_store_suite!(refresh(&redis::cluster_url()));
+}
+
+#[test]
+fn of_processes_that_race_over_families_on_a_server_one_wins() -> Outcome {
+    race_of_processes_over_families(
+        "conformance::of_processes_that_race_over_families_on_a_server_one_wins",
+        &with_own_prefix(&redis::url()),
+        shared,
+    )
+}
+
+#[test]
+fn of_processes_that_race_over_families_on_a_cluster_one_wins() -> Outcome {
+    race_of_processes_over_families(
+        "conformance::of_processes_that_race_over_families_on_a_cluster_one_wins",
+        &with_own_prefix(&redis::cluster_url()),
+        shared,
+    )
 }
 
 #[test]

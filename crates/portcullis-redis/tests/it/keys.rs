@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, SystemTime};
 
 use portcullis_core::{
-    Admission, Claims, CredentialStore, Throttle, TokenHash, TokenStore, UserId,
+    Admission, Claims, CredentialStore, RefreshTokens, Throttle, TokenHash, TokenRequest,
+    TokenStore, UserId,
 };
 use portcullis_redis::RedisStore;
 use portcullis_testkit::{Outcome, check, credential_store, token_store};
@@ -211,6 +212,13 @@ async fn no_more_rights_are_needed_than_the_documented() {
         .await
         .unwrap();
     assert_eq!(store.revoke_all(&claims().sub).await.unwrap(), 1);
+    let refresh_tokens = RefreshTokens::new(Arc::new(store.clone()));
+    let user = alice().user_id;
+    let token = refresh_tokens.begin(TokenRequest::new(&user)).await;
+    let token = token.unwrap().token;
+    let refresh = refresh_tokens.look_up(token.expose()).await.unwrap();
+    assert!(refresh.unwrap().rotate().await.unwrap().is_some());
+    assert_eq!(refresh_tokens.revoke_all(&user).await.unwrap(), 1);
     let throttle = Throttle::new(Arc::new(store.clone()));
     let attempt = throttle.begin(&alice().username, None).await.unwrap();
     assert!(matches!(attempt, Admission::Granted(_)));

@@ -208,6 +208,11 @@ impl Response {
             body,
         };
         let length = response.header("content-length").map(str::parse::<usize>);
+        if response.status == 204 {
+            // It has neither (RFC 9110 §8.6).
+            assert_eq!((length, response.body.len()), (None, 0));
+            return response;
+        }
         let length = length
             .expect("content-length is always sent")
             .expect("a number");

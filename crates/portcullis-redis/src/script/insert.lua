@@ -1,5 +1,5 @@
--- Adds a token, unless its hash is taken.
--- KEYS: the token. ARGV: when Redis may drop it, then fields and their values.
+-- Adds a token or a family, unless its hash is taken.
+-- KEYS: the token or family. ARGV: when Redis may drop it, then fields and their values.
 if redis.call('EXISTS', KEYS[1]) == 1 then
     return 0
 end

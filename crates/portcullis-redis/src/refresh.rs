@@ -1,0 +1,77 @@
+//! The keys of refresh tokens as a [`RefreshStore`].
+
+use std::time::SystemTime;
+
+use portcullis_core::{
+    Error, ErrorKind, FamilyKey, FamilyRecord, RefreshStore, UserId, async_trait,
+};
+
+use crate::fields::since_1970;
+use crate::keys::SLACK;
+use crate::script::{REPLACE_FAMILY, REVOKE};
+use crate::store::RedisStore;
+
+/// A family is one key, noted under its user until it ends at the latest: so that its note need not
+/// be moved when the family is kept longer.
+#[async_trait]
+impl RefreshStore for RedisStore {
+    async fn insert(
+        &self,
+        key: &FamilyKey,
+        subject: &UserId,
+        record: &FamilyRecord,
+        expires_at: SystemTime,
+        ends_at: SystemTime,
+    ) -> Result<(), Error> {
+        let (key, notes) = (self.keys().family(key), self.keys().families_of(subject));
+        let fields = [SUB, subject.as_str(), RECORD, record.as_str()];
+        let (drop_at, last_drop_at) = (drop_at(expires_at)?, drop_at(ends_at)?);
+        self.insert_noted(&notes, &key, &fields, &drop_at, &last_drop_at)
+            .await?
+            .then_some(())
+            .ok_or_else(|| Error::new(ErrorKind::AlreadyExists, "the key of the family is taken"))
+    }
+
+    async fn find(&self, key: &FamilyKey) -> Result<Option<FamilyRecord>, Error> {
+        let fields = self.call().fields(&self.keys().family(key)).await?;
+        let record = fields.map(|mut fields| fields.text(RECORD)).transpose()?;
+        Ok(record.map(FamilyRecord::new))
+    }
+
+    async fn replace(
+        &self,
+        key: &FamilyKey,
+        old: &FamilyRecord,
+        new: &FamilyRecord,
+        expires_at: SystemTime,
+    ) -> Result<bool, Error> {
+        let key = self.keys().family(key);
+        let arguments = [old.as_str(), new.as_str(), &drop_at(expires_at)?];
+        self.call().run(&REPLACE_FAMILY, &[&key], &arguments).await
+    }
+
+    async fn revoke(&self, key: &FamilyKey) -> Result<bool, Error> {
+        self.call()
+            .run(&REVOKE, &[&self.keys().family(key)], &[])
+            .await
+    }
+
+    async fn revoke_all(&self, subject: &UserId) -> Result<u64, Error> {
+        self.revoke_noted(&self.keys().families_of(subject), subject)
+            .await
+    }
+
+    /// Redis drops them by itself.
+    async fn delete_expired(&self, _: SystemTime, _: u32) -> Result<u32, Error> {
+        Ok(0)
+    }
+}
+
+fn drop_at(time: SystemTime) -> Result<String, Error> {
+    let drop_at = since_1970("the time of a refresh token", time)? + SLACK;
+    Ok(drop_at.as_secs().to_string())
+}
+
+// The fields of a family. Scripts name them too.
+const RECORD: &str = "record";
+const SUB: &str = "sub";

@@ -1,0 +1,122 @@
+//! Refresh tokens, as their users meet them.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::path::Path;
+
+use common::{Response, Server};
+
+const FORM: &str = "username=ada%40example.com&password=correct+horse+battery+staple";
+
+#[test]
+fn a_login_is_refreshed_after_a_restart_until_it_is_ended() {
+    let directory = directory_with_ada();
+    let path = directory.path();
+    let login = serve(path, &["--refresh-tokens", "on"]).login(FORM);
+    // No client of FastAPI sees a difference in the body.
+    let (before, after) = (r#"{"access_token":""#, r#"","token_type":"bearer"}"#);
+    assert!(login.text().starts_with(before) && login.text().ends_with(after));
+    let first = cookie(&login);
+
+    let server = serve(path, &["--refresh-tokens", "on"]);
+    let refreshed = post(&server, "/v1/refresh", &first);
+    assert_eq!(refreshed.status, 200, "{}", refreshed.text());
+    let authorization = format!("Bearer {}", refreshed.access_token());
+    let headers = [("Host", "a"), ("Authorization", authorization.as_str())];
+    assert_eq!(server.request("GET", "/v1/me", &headers, b"").status, 200);
+    let second = cookie(&refreshed);
+    assert_ne!(first, second);
+
+    let out = post(&server, "/v1/logout", &second);
+    assert_eq!(out.status, 204);
+    assert_eq!(cookie(&out), "");
+    assert_eq!(post(&server, "/v1/refresh", &second).status, 401);
+}
+
+#[test]
+fn who_may_not_log_in_may_not_refresh_wherever_tokens_are() {
+    for elsewhere in [&[][..], &["--token-store", "sqlite://tokens.db"]] {
+        let directory = directory_with_ada();
+        let path = directory.path();
+        let server = serve(path, &[&["--refresh-tokens", "on"], elsewhere].concat());
+        let disabled = cookie(&server.login(FORM));
+        user(path, &[&["disable"], elsewhere].concat(), "");
+        user(path, &["enable"], "");
+        // It was revoked, not just refused meanwhile.
+        assert_eq!(post(&server, "/v1/refresh", &disabled).status, 401);
+
+        let old = cookie(&server.login(FORM));
+        let set_password = [&["set-password", "--password-stdin"], elsewhere].concat();
+        user(path, &set_password, "correct horse battery staple");
+        assert_eq!(post(&server, "/v1/refresh", &old).status, 401);
+        let new = cookie(&server.login(FORM));
+        assert_eq!(post(&server, "/v1/refresh", &new).status, 200);
+    }
+}
+
+#[test]
+fn browsers_send_the_cookie_over_https_alone_where_that_is_said() {
+    let directory = directory_with_ada();
+    for (scheme, attributes) in [
+        ("http", "; Max-Age=2592000; HttpOnly; SameSite=Strict"),
+        (
+            "https",
+            "; Max-Age=2592000; HttpOnly; SameSite=Strict; Secure",
+        ),
+    ] {
+        let server = serve(
+            directory.path(),
+            &["--refresh-tokens", "on", "--scheme", scheme],
+        );
+        let login = server.login(FORM);
+        assert!(login.header("set-cookie").unwrap().ends_with(attributes));
+    }
+}
+
+#[test]
+fn without_the_flag_there_are_none() {
+    let directory = directory_with_ada();
+    let server = serve(directory.path(), &[]);
+    assert_eq!(server.login(FORM).header("set-cookie"), None);
+    assert_eq!(post(&server, "/v1/refresh", "x").status, 404);
+    assert_eq!(post(&server, "/v1/logout", "x").status, 404);
+}
+
+fn directory_with_ada() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    common::add_user(
+        directory.path(),
+        "ada@example.com",
+        "correct horse battery staple",
+    );
+    directory
+}
+
+fn serve(directory: &Path, flags: &[&str]) -> Server {
+    let args = ["serve", "--store", "sqlite://users.db"];
+    Server::start(directory, args.iter().chain(flags))
+}
+
+fn post(server: &Server, path: &str, cookie: &str) -> Response {
+    let cookie = format!("refresh_token={cookie}");
+    let headers = [("Host", "a"), ("Cookie", &*cookie), ("Content-Length", "0")];
+    server.request("POST", path, &headers, b"")
+}
+
+/// The refresh token that is set.
+fn cookie(response: &Response) -> String {
+    let set = response.header("set-cookie").unwrap();
+    let value = set.strip_prefix("refresh_token=").unwrap();
+    value.split(';').next().unwrap().to_owned()
+}
+
+/// Runs a `user` command on ada.
+fn user(directory: &Path, command: &[&str], stdin: &str) {
+    let store = ["--store", "sqlite://users.db"];
+    let name = ["--username", "ada@example.com"];
+    let args = [&["user"], command, &store, &name].concat();
+    let output = common::run(directory, &args, stdin);
+    assert!(output.status.success(), "{output:?}");
+}
