@@ -60,7 +60,8 @@ impl LoginRoutes {
         self
     }
 
-    /// Sets the path of the login below the prefix. Default `/login`.
+    /// Sets the path of the login below the prefix. Default `/login`. Where that has more than one
+    /// part, as `/oauth/token`, set the [path](portcullis_core::RefreshCookie::path) of the cookie too.
     #[must_use]
     pub fn with_login_path(mut self, path: impl Into<String>) -> Self {
         self.login_path = path.into();

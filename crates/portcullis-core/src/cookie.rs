@@ -17,7 +17,8 @@ pub struct RefreshCookie {
     /// no other site can have a session refreshed or ended.
     pub same_site: SameSite,
     /// The paths that browsers send it to. Must be a valid cookie path. Default none, which is the
-    /// directory of the login: of `/v1/login`, all of `/v1`.
+    /// directory of the login (RFC 6265 §5.1.4): of `/v1/login`, all of `/v1`. Say it where the login
+    /// is not in the same directory as [`Operation::Refresh`](crate::Operation).
     pub path: Option<String>,
 }
 

@@ -12,7 +12,7 @@ use crate::store::UserId;
 /// Makes access tokens.
 #[async_trait]
 pub trait TokenIssuer: Debug + Send + Sync + 'static {
-    /// Issues one access token for a user whose password has just been checked.
+    /// Issues one access token for a user who has just logged in, or whose login was refreshed.
     ///
     /// # Errors
     /// `Unavailable` if the token cannot be made or stored now, `Internal` for a fault of the

@@ -166,12 +166,29 @@ async fn a_policy_without_end_is_taken() {
     policy.absolute_lifetime = Duration::MAX;
     policy.retry_window = Duration::MAX;
     let mut site = Site::new();
-    site.tokens = site.tokens.with_policy(policy);
+    site.tokens = site.tokens.with_policy(policy).unwrap();
     let first = site.begin().await;
     site.clock.advance(10_000 * DAY);
     let second = site.rotate(&first).await.unwrap();
     site.clock.advance(10_000 * DAY);
     assert_eq!(site.rotate(&first).await.unwrap(), second);
+}
+
+#[test]
+fn a_policy_that_cannot_be_meant_is_refused() {
+    let second = Duration::from_secs(1);
+    for (idle, absolute, is_good) in [
+        (second, second, true),
+        (second - MILLI, second, false),
+        (Duration::ZERO, Duration::ZERO, false),
+        (2 * second, second, false),
+    ] {
+        let mut policy = RefreshPolicy::default();
+        (policy.idle_lifetime, policy.absolute_lifetime) = (idle, absolute);
+        let taken = Site::new().tokens.with_policy(policy);
+        let kind = taken.err().map(|error| error.kind());
+        assert_eq!(kind, (!is_good).then_some(ErrorKind::InvalidConfig));
+    }
 }
 
 #[tokio::test]

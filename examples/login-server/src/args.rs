@@ -92,14 +92,36 @@ pub(crate) struct ServeArgs {
     /// users are.
     #[arg(long, env = "PORTCULLIS_THROTTLE", default_value = "on")]
     pub(crate) throttle: SwitchArg,
-    /// Whether to give out refresh tokens, in the cookie `refresh_token`: 30 days if not used, 90 in
-    /// all. With `--scheme https` browsers send it over HTTPS alone.
-    #[arg(long, env = "PORTCULLIS_REFRESH_TOKENS", default_value = "off")]
-    pub(crate) refresh_tokens: SwitchArg,
+    #[command(flatten)]
+    pub(crate) refresh: RefreshArgs,
     #[command(flatten)]
     pub(crate) tokens: TokenArgs,
     #[command(flatten)]
     pub(crate) hashing: HashArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RefreshArgs {
+    /// Whether to give out refresh tokens, in the cookie `refresh_token`. With `--scheme https`
+    /// browsers send it over HTTPS alone.
+    #[arg(long, env = "PORTCULLIS_REFRESH_TOKENS", default_value = "off")]
+    pub(crate) refresh_tokens: SwitchArg,
+    /// How long a refresh token is good that is not used, in seconds.
+    #[arg(
+        long,
+        env = "PORTCULLIS_REFRESH_IDLE_LIFETIME",
+        default_value_t = 30 * 24 * 60 * 60,
+        value_name = "SECONDS"
+    )]
+    pub(crate) refresh_idle_lifetime: u32,
+    /// How long after a login it can be refreshed, in seconds.
+    #[arg(
+        long,
+        env = "PORTCULLIS_REFRESH_ABSOLUTE_LIFETIME",
+        default_value_t = 90 * 24 * 60 * 60,
+        value_name = "SECONDS"
+    )]
+    pub(crate) refresh_absolute_lifetime: u32,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -32,7 +32,7 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
         migrate::run(&args.store, &args.tokens.token_store).await?;
     }
     let stores = portcullis::open(&args.store.url).await?;
-    let refreshes = matches!(args.refresh_tokens, SwitchArg::On);
+    let refreshes = matches!(args.refresh.refresh_tokens, SwitchArg::On);
     let token_stores = if refreshes || matches!(args.tokens.tokens, TokenKind::Opaque) {
         tokens::stores(&args.tokens.token_store, &stores).await?
     } else {
@@ -44,7 +44,11 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
         scheme: args.scheme.into(),
         trusted_proxies: NonZeroUsize::new(args.trusted_proxies),
         tokens: Tokens::open(&args.tokens, &args.store.url, token_stores.tokens)?,
-        refresh_tokens: refreshes.then(|| RefreshTokens::new(token_stores.refresh)),
+        refresh_tokens: if refreshes {
+            Some(tokens::refresh_tokens(&args.refresh, token_stores.refresh)?)
+        } else {
+            None
+        },
         users: stores.credentials,
         throttle: match args.throttle {
             SwitchArg::Off => None,

@@ -4,9 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis::jwt::JwtIssuer;
-use portcullis::{Error, OpaqueIssuer, Stores, TokenIssuer, TokenStore, TokenVerifier};
+use portcullis::{
+    Error, OpaqueIssuer, RefreshPolicy, RefreshStore, RefreshTokens, Stores, TokenIssuer,
+    TokenStore, TokenVerifier,
+};
 
-use crate::args::{TokenArgs, TokenKind, TokenStoreArgs};
+use crate::args::{RefreshArgs, TokenArgs, TokenKind, TokenStoreArgs};
 use crate::failure::Failure;
 use crate::keys;
 
@@ -47,6 +50,16 @@ impl Tokens {
             issuer: Arc::new(issuer),
         }
     }
+}
+
+pub(crate) fn refresh_tokens(
+    args: &RefreshArgs,
+    store: Arc<dyn RefreshStore>,
+) -> Result<RefreshTokens, Error> {
+    let mut policy = RefreshPolicy::default();
+    policy.idle_lifetime = Duration::from_secs(args.refresh_idle_lifetime.into());
+    policy.absolute_lifetime = Duration::from_secs(args.refresh_absolute_lifetime.into());
+    RefreshTokens::new(store).with_policy(policy)
 }
 
 /// The stores that the flags name for tokens, or else those that come with the users.

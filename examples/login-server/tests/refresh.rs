@@ -76,6 +76,26 @@ fn browsers_send_the_cookie_over_https_alone_where_that_is_said() {
 }
 
 #[test]
+fn tokens_are_good_as_long_as_was_said() {
+    let directory = directory_with_ada();
+    let flags = ["--refresh-tokens", "on", "--refresh-idle-lifetime"];
+    let server = serve(directory.path(), &[&flags[..], &["77"]].concat());
+    let login = server.login(FORM);
+    assert!(
+        login
+            .header("set-cookie")
+            .unwrap()
+            .contains("; Max-Age=77;")
+    );
+
+    let args = ["serve", "--store", "sqlite://users.db"];
+    let output = common::run(directory.path(), [&args[..], &flags, &["0"]].concat(), "");
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("idle lifetime"), "{said}");
+}
+
+#[test]
 fn without_the_flag_there_are_none() {
     let directory = directory_with_ada();
     let server = serve(directory.path(), &[]);

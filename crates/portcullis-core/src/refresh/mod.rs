@@ -26,6 +26,9 @@ use family::{Family, Login, Nonce, Standing, Token, TokenSecret};
 /// again for a moment, in case that the answer to it was lost or that two tabs of a browser sent it
 /// at once: that gets the same successor.
 ///
+/// For each login the store keeps half a kilobyte or so until the tokens of it expire. Clients that
+/// can keep no token, and log in for each request, should not be given any.
+///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), portcullis_core::Error> {
@@ -69,10 +72,19 @@ impl RefreshTokens {
     }
 
     /// Sets how long tokens are good.
-    #[must_use]
-    pub fn with_policy(mut self, policy: RefreshPolicy) -> Self {
+    ///
+    /// # Errors
+    /// `InvalidConfig` if the idle lifetime is less than a second, or longer than the absolute one.
+    pub fn with_policy(mut self, policy: RefreshPolicy) -> Result<Self, Error> {
+        let idle = policy.idle_lifetime;
+        if idle < Duration::from_secs(1) || idle > policy.absolute_lifetime {
+            return Err(Error::new(
+                ErrorKind::InvalidConfig,
+                "the idle lifetime of refresh tokens must be from 1 second to the absolute lifetime",
+            ));
+        }
         self.policy = policy;
-        self
+        Ok(self)
     }
 
     /// Takes the time from `clock`. Default [`SystemClock`].
