@@ -6,7 +6,7 @@ mod common;
 
 use std::path::Path;
 
-use common::{Response, Server};
+use common::Server;
 
 const FORM: &str = "username=ada%40example.com&password=correct+horse+battery+staple";
 
@@ -18,21 +18,21 @@ fn a_login_is_refreshed_after_a_restart_until_it_is_ended() {
     // No client of FastAPI sees a difference in the body.
     let (before, after) = (r#"{"access_token":""#, r#"","token_type":"bearer"}"#);
     assert!(login.text().starts_with(before) && login.text().ends_with(after));
-    let first = cookie(&login);
+    let first = login.refresh_token();
 
     let server = serve(path, &["--refresh-tokens", "on"]);
-    let refreshed = post(&server, "/v1/refresh", &first);
+    let refreshed = server.post("/v1/refresh", &first);
     assert_eq!(refreshed.status, 200, "{}", refreshed.text());
     let authorization = format!("Bearer {}", refreshed.access_token());
     let headers = [("Host", "a"), ("Authorization", authorization.as_str())];
     assert_eq!(server.request("GET", "/v1/me", &headers, b"").status, 200);
-    let second = cookie(&refreshed);
+    let second = refreshed.refresh_token();
     assert_ne!(first, second);
 
-    let out = post(&server, "/v1/logout", &second);
+    let out = server.post("/v1/logout", &second);
     assert_eq!(out.status, 204);
-    assert_eq!(cookie(&out), "");
-    assert_eq!(post(&server, "/v1/refresh", &second).status, 401);
+    assert_eq!(out.refresh_token(), "");
+    assert_eq!(server.post("/v1/refresh", &second).status, 401);
 }
 
 #[test]
@@ -41,18 +41,18 @@ fn who_may_not_log_in_may_not_refresh_wherever_tokens_are() {
         let directory = directory_with_ada();
         let path = directory.path();
         let server = serve(path, &[&["--refresh-tokens", "on"], elsewhere].concat());
-        let disabled = cookie(&server.login(FORM));
+        let disabled = server.login(FORM).refresh_token();
         user(path, &[&["disable"], elsewhere].concat(), "");
         user(path, &["enable"], "");
         // It was revoked, not just refused meanwhile.
-        assert_eq!(post(&server, "/v1/refresh", &disabled).status, 401);
+        assert_eq!(server.post("/v1/refresh", &disabled).status, 401);
 
-        let old = cookie(&server.login(FORM));
+        let old = server.login(FORM).refresh_token();
         let set_password = [&["set-password", "--password-stdin"], elsewhere].concat();
         user(path, &set_password, "correct horse battery staple");
-        assert_eq!(post(&server, "/v1/refresh", &old).status, 401);
-        let new = cookie(&server.login(FORM));
-        assert_eq!(post(&server, "/v1/refresh", &new).status, 200);
+        assert_eq!(server.post("/v1/refresh", &old).status, 401);
+        let new = server.login(FORM).refresh_token();
+        assert_eq!(server.post("/v1/refresh", &new).status, 200);
     }
 }
 
@@ -100,8 +100,8 @@ fn without_the_flag_there_are_none() {
     let directory = directory_with_ada();
     let server = serve(directory.path(), &[]);
     assert_eq!(server.login(FORM).header("set-cookie"), None);
-    assert_eq!(post(&server, "/v1/refresh", "x").status, 404);
-    assert_eq!(post(&server, "/v1/logout", "x").status, 404);
+    assert_eq!(server.post("/v1/refresh", "x").status, 404);
+    assert_eq!(server.post("/v1/logout", "x").status, 404);
 }
 
 fn directory_with_ada() -> tempfile::TempDir {
@@ -117,19 +117,6 @@ fn directory_with_ada() -> tempfile::TempDir {
 fn serve(directory: &Path, flags: &[&str]) -> Server {
     let args = ["serve", "--store", "sqlite://users.db"];
     Server::start(directory, args.iter().chain(flags))
-}
-
-fn post(server: &Server, path: &str, cookie: &str) -> Response {
-    let cookie = format!("refresh_token={cookie}");
-    let headers = [("Host", "a"), ("Cookie", &*cookie), ("Content-Length", "0")];
-    server.request("POST", path, &headers, b"")
-}
-
-/// The refresh token that is set.
-fn cookie(response: &Response) -> String {
-    let set = response.header("set-cookie").unwrap();
-    let value = set.strip_prefix("refresh_token=").unwrap();
-    value.split(';').next().unwrap().to_owned()
 }
 
 /// Runs a `user` command on ada.

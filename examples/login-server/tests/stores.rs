@@ -73,7 +73,7 @@ fn servers_share(users: &str, tokens: &str) {
     let stores = ["--store", users, "--token-store", tokens];
     command(path, &["migrate"], &stores, "");
     let [one, other] = [(); 2].map(|()| {
-        let args = ["serve", "--tokens", "opaque"];
+        let args = ["serve", "--tokens", "opaque", "--refresh-tokens", "on"];
         Server::start(path, args.iter().chain(&stores))
     });
     let login = |server: &Server, password: &str| {
@@ -92,12 +92,21 @@ fn servers_share(users: &str, tokens: &str) {
     let revoked = token();
     assert_eq!(me(&other, &revoked), 200);
 
+    // A refresh token is good once on all of them.
+    let first = login(&one, "fifteen+letters").refresh_token();
+    let second = other.post("/v1/refresh", &first).refresh_token();
+    let third = one.post("/v1/refresh", &second).refresh_token();
+    assert_eq!(other.post("/v1/refresh", &first).status, 401);
+    assert_eq!(one.post("/v1/refresh", &third).status, 401);
+    let first = login(&one, "fifteen+letters").refresh_token();
+
     user(&["disable", "--token-store", tokens], "");
     for server in [&one, &other] {
         assert_eq!(login(server, "fifteen+letters").status, 401);
         assert_eq!(me(server, &revoked), 401);
     }
     user(&["enable"], "");
+    assert_eq!(one.post("/v1/refresh", &first).status, 401);
     let token = token();
     for server in [&one, &other] {
         assert_eq!(login(server, "fifteen+letters").status, 200);

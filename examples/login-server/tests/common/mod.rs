@@ -144,6 +144,17 @@ impl Server {
         )
     }
 
+    /// Posts nothing but a refresh token, as a browser does.
+    pub fn post(&self, path: &str, refresh_token: &str) -> Response {
+        let cookie = format!("refresh_token={refresh_token}");
+        let headers = [
+            ("Host", "testserver"),
+            ("Cookie", &*cookie),
+            ("Content-Length", "0"),
+        ];
+        self.request("POST", path, &headers, b"")
+    }
+
     /// Writes bytes as they are and reads one answer.
     pub fn send(&self, wire: &[u8], bodiless: bool) -> io::Result<Response> {
         let mut stream = TcpStream::connect(&self.address)?;
@@ -236,6 +247,13 @@ impl Response {
     }
 
     /// The token of a login that succeeded.
+    /// The one that is set in a cookie.
+    pub fn refresh_token(&self) -> String {
+        let set = self.header("set-cookie").expect("a cookie");
+        let value = set.strip_prefix("refresh_token=").expect("a refresh token");
+        value.split(';').next().unwrap_or_default().to_owned()
+    }
+
     pub fn access_token(&self) -> &str {
         assert_eq!(self.status, 200, "{}", self.text());
         self.text()
