@@ -18,13 +18,14 @@ use crate::key::VerifyingKey;
 
 /// Verifies JWT access tokens (RFC 9068 §4, RFC 8725).
 ///
-/// A token is refused unless it is at most 8 KiB long, its `typ` is `at+jwt`, its `alg` is that of
-/// the key, its signature matches, its `iss` is the issuer, its `aud` is or contains the audience,
+/// A token is refused unless it is at most 8 KiB long, its `typ` is `at+jwt`, its `alg` is that of a
+/// key, whose signature matches, its `iss` is the issuer, its `aud` is or contains the audience,
 /// and it has `sub`, `exp`, `iat` and `jti`. It is refused from `exp` on and before `nbf`, give or
 /// take the leeway, and whenever it has a `crit` header: no extension is understood.
 #[derive(Clone, Debug)]
 pub struct JwtVerifier {
-    verifying_key: VerifyingKey,
+    /// At least one.
+    verifying_keys: Vec<VerifyingKey>,
     issuer: String,
     audience: String,
     leeway: Duration,
@@ -40,12 +41,23 @@ impl JwtVerifier {
         audience: impl Into<String>,
     ) -> Self {
         Self {
-            verifying_key,
+            verifying_keys: vec![verifying_key],
             issuer: issuer.into(),
             audience: audience.into(),
             leeway: DEFAULT_LEEWAY,
             clock: Arc::new(SystemClock),
         }
+    }
+
+    /// Also accepts what `verifying_key` verifies. So that a key can be replaced while others verify:
+    /// first all accept the new one too, then it signs, and once the last token of the old one has
+    /// expired nobody accepts that any more.
+    ///
+    /// A token that names its key (`kid`) is checked with keys of that name and those without one.
+    #[must_use]
+    pub fn with_key(mut self, verifying_key: VerifyingKey) -> Self {
+        self.verifying_keys.push(verifying_key);
+        self
     }
 
     /// Sets by how much the clock of the issuer may differ from ours (RFC 7519 §4.1.4). Default 30
@@ -73,17 +85,22 @@ impl JwtVerifier {
             return Err(NOT_THREE_PARTS);
         }
 
-        self.check_header(&json_object(header).ok_or("the header is malformed or incomplete")?)?;
+        let header = json_object(header).ok_or("the header is malformed or incomplete")?;
+        let mut keys = self.keys_for(&header)?;
         let signature = BASE64URL
             .decode(signature)
             .map_err(|_| "the signature is malformed")?;
-        if !self.verifying_key.verify(message.as_bytes(), &signature) {
+        if !keys.any(|key| key.verify(message.as_bytes(), &signature)) {
             return Err("the signature does not match");
         }
         self.check_claims(json_object(claims).ok_or("the claims are malformed or incomplete")?)
     }
 
-    fn check_header(&self, header: &Header) -> Result<(), Refusal> {
+    /// The keys, one at least, with one of which such a token may be signed.
+    fn keys_for<'a>(
+        &'a self,
+        header: &'a Header,
+    ) -> Result<impl Iterator<Item = &'a VerifyingKey>, Refusal> {
         // "application/" may be left out of a media type (RFC 7515 §4.1.9).
         if !["at+jwt", "application/at+jwt"]
             .iter()
@@ -91,7 +108,11 @@ impl JwtVerifier {
         {
             return Err("the token is not an access token: its typ is not at+jwt");
         }
-        if header.alg != self.verifying_key.algorithm().as_str() {
+        let keys = self.verifying_keys.iter();
+        let mut keys = keys
+            .filter(|key| header.alg == key.algorithm().as_str())
+            .peekable();
+        if keys.peek().is_none() {
             return Err("the token is signed with another algorithm");
         }
         // "If any of the listed extension Header Parameters are not understood and supported by
@@ -99,12 +120,16 @@ impl JwtVerifier {
         if header.crit {
             return Err("the token has a critical extension");
         }
-        if let (Some(ours), Some(theirs)) = (self.verifying_key.kid(), &header.kid)
-            && ours != theirs
-        {
+        let mut keys = keys
+            .filter(|key| match (key.kid(), &header.kid) {
+                (Some(ours), Some(theirs)) => ours == theirs,
+                _ => true,
+            })
+            .peekable();
+        if keys.peek().is_none() {
             return Err("the token is signed with another key");
         }
-        Ok(())
+        Ok(keys)
     }
 
     fn check_claims(&self, claims: ReceivedClaims) -> Result<Claims, Refusal> {

@@ -28,7 +28,7 @@ pub(crate) enum Command {
     /// Make the tables of the stores, or bring them up to date; deletes nothing.
     Migrate(MigrateArgs),
     /// Serve logins.
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// Manage the users of a store.
     #[command(subcommand)]
     User(UserCommand),
@@ -221,6 +221,13 @@ pub(crate) struct KeyArgs {
         conflicts_with = "jwt_secret_file"
     )]
     pub(crate) jwt_key_file: Option<PathBuf>,
+    /// A file with a secret whose tokens are good too, though none are signed with it: so that the
+    /// secret can be replaced. May be repeated.
+    #[arg(long, env = "PORTCULLIS_JWT_ACCEPT_SECRET_FILE", value_name = "FILE")]
+    pub(crate) jwt_accept_secret_file: Vec<PathBuf>,
+    /// The same of an Ed25519 public key in PEM.
+    #[arg(long, env = "PORTCULLIS_JWT_ACCEPT_KEY_FILE", value_name = "FILE")]
+    pub(crate) jwt_accept_key_file: Vec<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -36,7 +36,7 @@ pub(crate) async fn run(args: DemoArgs) -> Result<(), Failure> {
         users: stores.credentials,
         throttle: Some(Throttle::new(stores.throttle)),
         refresh_tokens: None,
-        tokens: Tokens::jwt(JwtIssuer::new(key, "portcullis", "portcullis")),
+        tokens: Tokens::jwt(JwtIssuer::new(key, "portcullis", "portcullis"), Vec::new()),
         pool: serve::pool(&args.hashing)?,
     };
     server

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use portcullis::jwt::SigningKey;
+use portcullis::jwt::{SigningKey, VerifyingKey};
 use portcullis::{Error, OsRandom, SecureRandom};
 use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
@@ -37,6 +37,19 @@ pub(crate) fn signing_key(args: &KeyArgs, store_url: &str) -> Result<SigningKey,
              --jwt-key-file, or use --tokens opaque",
         )),
     }
+}
+
+/// The keys that the flags name, whose tokens are good though none are signed with them.
+pub(crate) fn accepted(args: &KeyArgs) -> Result<Vec<VerifyingKey>, Failure> {
+    let secrets = args.jwt_accept_secret_file.iter().map(|file| {
+        let key = hs256(file, "--jwt-accept-secret-file")?;
+        Ok(key.verifying_key().clone())
+    });
+    let keys = args.jwt_accept_key_file.iter().map(|file| {
+        let pem = read(file, "--jwt-accept-key-file")?;
+        VerifyingKey::from_ed25519_pem(&pem).map_err(|error| unusable(file, &error))
+    });
+    secrets.chain(keys).collect()
 }
 
 /// Makes text of `N` random bytes.

@@ -42,7 +42,7 @@ fn main() -> ExitCode {
             Command::Calibrate(calibrate) => calibrate::run(&calibrate),
             Command::Demo(demo) => demo::run(demo).await,
             Command::Migrate(args) => migrate::run(&args.store, &args.token_store).await,
-            Command::Serve(serve) => serve::run(serve).await,
+            Command::Serve(serve) => serve::run(*serve).await,
             Command::User(user) => user::run(user).await,
         }
     });

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis::jwt::JwtIssuer;
+use portcullis::jwt::{JwtIssuer, JwtVerifier, VerifyingKey};
 use portcullis::{
     Error, OpaqueIssuer, RefreshPolicy, RefreshStore, RefreshTokens, Stores, TokenIssuer,
     TokenStore, TokenVerifier,
@@ -31,7 +31,8 @@ impl Tokens {
             TokenKind::Jwt => {
                 let key = keys::signing_key(&args.key, store_url)?;
                 let issuer = JwtIssuer::new(key, &args.issuer, &args.audience);
-                Ok(Self::jwt(issuer.with_lifetime(lifetime)?))
+                let issuer = issuer.with_lifetime(lifetime)?;
+                Ok(Self::jwt(issuer, keys::accepted(&args.key)?))
             }
             TokenKind::Opaque => {
                 let issuer = OpaqueIssuer::new(store, &args.issuer, &args.audience)
@@ -44,9 +45,13 @@ impl Tokens {
         }
     }
 
-    pub(crate) fn jwt(issuer: JwtIssuer) -> Self {
+    /// Also takes tokens that one of `accepted` verifies.
+    pub(crate) fn jwt(issuer: JwtIssuer, accepted: Vec<VerifyingKey>) -> Self {
+        let verifier = accepted
+            .into_iter()
+            .fold(issuer.verifier(), JwtVerifier::with_key);
         Self {
-            verifier: Arc::new(issuer.verifier()),
+            verifier: Arc::new(verifier),
             issuer: Arc::new(issuer),
         }
     }

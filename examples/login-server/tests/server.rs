@@ -356,7 +356,7 @@ fn the_generated_key_file_is_beside_the_database_wherever_the_url_says_that_is()
 }
 
 #[test]
-fn an_ed25519_key_in_pem_signs_tokens() {
+fn an_ed25519_key_in_pem_signs_tokens_and_is_replaced_while_they_are_good() {
     let directory = tempfile::tempdir().unwrap();
     add_user(directory.path(), "ada@example.com", PASSWORD);
     // RFC 8032 §7.1, test 1, as PKCS#8.
@@ -372,13 +372,42 @@ fn an_ed25519_key_in_pem_signs_tokens() {
         "key.pem",
     ];
     let server = Server::start(directory.path(), args);
-    let login = server.login(FORM);
-    let authorization = format!("Bearer {}", login.access_token());
+    let of_pem = server.login(FORM).access_token().to_owned();
+    assert_eq!(me(&server, &of_pem), 200);
+
+    // The next key is a secret; while tokens of the old one are good, it is accepted.
+    let public_pem = "-----BEGIN PUBLIC KEY-----\n\
+                      MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n\
+                      -----END PUBLIC KEY-----\n";
+    std::fs::write(directory.path().join("old.pem"), public_pem).unwrap();
+    assert_eq!(me(&serve(directory.path()), &of_pem), 401);
+    let accept = ["--jwt-accept-key-file", "old.pem"];
+    let args = ["serve", "--store", "sqlite://users.db"];
+    let server = Server::start(directory.path(), args.iter().chain(&accept));
+    assert_eq!(me(&server, &of_pem), 200);
+    let of_secret = server.login(FORM).access_token().to_owned();
+    assert_eq!(me(&server, &of_secret), 200);
+
+    // And that secret by another.
+    let secret = "another secret of thirty-two bytes";
+    std::fs::write(directory.path().join("new.secret"), secret).unwrap();
+    let new = ["--jwt-secret-file", "new.secret"];
+    let accept = ["--jwt-accept-secret-file", "users.db.key"];
+    let args = args.iter().chain(&new);
+    let server = Server::start(directory.path(), args.clone().chain(&accept));
+    assert_eq!(me(&server, &of_secret), 200);
+    assert_eq!(me(&server, &of_pem), 401);
+    let server = Server::start(directory.path(), args);
+    assert_eq!(me(&server, &of_secret), 401);
+}
+
+fn me(server: &Server, token: &str) -> u16 {
+    let authorization = format!("Bearer {token}");
     let headers = [
         ("Host", "testserver"),
         ("Authorization", authorization.as_str()),
     ];
-    assert_eq!(server.request("GET", "/v1/me", &headers, b"").status, 200);
+    server.request("GET", "/v1/me", &headers, b"").status
 }
 
 fn serve(directory: &std::path::Path) -> Server {

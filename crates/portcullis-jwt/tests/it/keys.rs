@@ -4,7 +4,7 @@ use std::error::Error as _;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use portcullis_core::{Error, ErrorKind};
+use portcullis_core::{Error, ErrorKind, TokenIssuer, TokenRequest, TokenVerifier, UserId};
 use portcullis_jwt::{Algorithm, SigningKey, VerifyingKey};
 
 use crate::*;
@@ -100,6 +100,42 @@ fn only_an_ed25519_public_key_in_pem_verifies() {
             VerifyingKey::from_ed25519_pem(&pem),
             "the verifying key is not an Ed25519 public key in PEM",
         );
+    }
+}
+
+#[tokio::test]
+async fn a_key_is_replaced_while_tokens_of_the_old_one_are_good() {
+    let old = || SigningKey::from_hs256_secret(&[1; 32]).unwrap();
+    let new = || SigningKey::from_hs256_secret(&[2; 32]).unwrap();
+    let named = |key: SigningKey, kid| key.with_kid(kid);
+    // Of the same algorithm without names, with names, and of another algorithm.
+    for (old, new) in [
+        (old(), new()),
+        (named(old(), "old"), named(new(), "new")),
+        (old(), named(new(), "new")),
+        (named(old(), "old"), new()),
+        (old(), eddsa()),
+        (named(eddsa(), "old"), named(new(), "new")),
+    ] {
+        let only_old = verifier(&old, at(IAT));
+        let both = only_old.clone().with_key(new.verifying_key().clone());
+        let only_new = verifier(&new, at(IAT));
+        let user = UserId::new(USER_ID);
+        for (key, of_old, of_new) in [(old, true, false), (new, false, true)] {
+            let token = issuer(key).issue(TokenRequest::new(&user)).await.unwrap();
+            let is_good = async |verifier: &JwtVerifier| {
+                verifier.verify(token.access_token.expose()).await.is_ok()
+            };
+            assert_eq!(is_good(&only_old).await, of_old);
+            assert!(is_good(&both).await);
+            assert_eq!(is_good(&only_new).await, of_new);
+        }
+        let other = SigningKey::from_hs256_secret(&[3; 32])
+            .unwrap()
+            .with_kid("old");
+        let forged = issuer(other).issue(TokenRequest::new(&user)).await.unwrap();
+        let refused = both.verify(forged.access_token.expose()).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::InvalidToken);
     }
 }
 
