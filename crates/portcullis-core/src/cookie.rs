@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use crate::error::{Error, ErrorKind};
 use crate::secret::Secret;
 
 /// How the cookie `refresh_token` is set: `HttpOnly` always, the rest as said here (RFC 6265bis
@@ -16,7 +17,7 @@ pub struct RefreshCookie {
     /// Whether browsers send it with requests from other sites. Default [`SameSite::Strict`]: so
     /// no other site can have a session refreshed or ended.
     pub same_site: SameSite,
-    /// The paths that browsers send it to. Must be a valid cookie path. Default none, which is the
+    /// The paths that browsers send it to. Default none, which is the
     /// directory of the login (RFC 6265 §5.1.4): of `/v1/login`, all of `/v1`. Say it where the login
     /// is not in the same directory as [`Operation::Refresh`](crate::Operation).
     pub path: Option<String>,
@@ -33,6 +34,28 @@ impl Default for RefreshCookie {
 }
 
 impl RefreshCookie {
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.same_site == SameSite::None && !self.secure {
+            return Err(Error::new(
+                ErrorKind::InvalidConfig,
+                "browsers take a cookie for requests from other sites over HTTPS alone: make it \
+                 secure, or of the same site",
+            ));
+        }
+        let is_path = |path: &str| {
+            let mut bytes = path.bytes();
+            path.starts_with('/') && bytes.all(|byte| byte.is_ascii_graphic() && byte != b';')
+        };
+        if self.path.as_deref().is_some_and(|path| !is_path(path)) {
+            return Err(Error::new(
+                ErrorKind::InvalidConfig,
+                "the path of the cookie must begin with `/` and hold only visible ASCII \
+                 characters, and no `;`",
+            ));
+        }
+        Ok(())
+    }
+
     /// The value of `Set-Cookie` that has a browser keep `token` for as long.
     pub(crate) fn keep(&self, token: &Secret, duration: Duration) -> String {
         self.set(token.expose(), duration)

@@ -78,10 +78,13 @@ impl TokenEndpoint {
     }
 
     /// Says how the cookie is set that has the refresh token, in FastAPI's dialect.
-    #[must_use]
-    pub fn with_refresh_cookie(mut self, cookie: RefreshCookie) -> Self {
+    ///
+    /// # Errors
+    /// `InvalidConfig` if browsers would not take such a cookie.
+    pub fn with_refresh_cookie(mut self, cookie: RefreshCookie) -> Result<Self, Error> {
+        cookie.check()?;
         self.refresh_cookie = cookie;
-        self
+        Ok(self)
     }
 
     /// Says whether `grant_type` must be sent. Default: it need not.

@@ -413,7 +413,8 @@ async fn the_cookie_is_set_as_it_was_said() {
         .endpoint()
         .await
         .unwrap()
-        .with_refresh_cookie(said);
+        .with_refresh_cookie(said)
+        .unwrap();
     let reply = login(&endpoint, LOGIN).await;
     assert!(
         cookie(
@@ -422,6 +423,25 @@ async fn the_cookie_is_set_as_it_was_said() {
         )
         .is_some()
     );
+}
+
+#[tokio::test]
+async fn a_cookie_that_no_browser_would_take_is_refused() {
+    let endpoint = Site::new().endpoint().await.unwrap();
+    let set = |secure, same_site, path: Option<&str>| {
+        let mut cookie = RefreshCookie::default();
+        (cookie.secure, cookie.same_site) = (secure, same_site);
+        cookie.path = path.map(str::to_owned);
+        let set = endpoint.clone().with_refresh_cookie(cookie);
+        set.err().map(|error| error.kind())
+    };
+    assert_eq!(set(true, SameSite::None, Some("/a/b")), None);
+    assert_eq!(set(false, SameSite::Strict, None), None);
+    let refused = Some(ErrorKind::InvalidConfig);
+    assert_eq!(set(false, SameSite::None, None), refused);
+    for path in ["", "a", "/a b", "/a;Domain=b", "/\r\nx: y", "/é"] {
+        assert_eq!(set(true, SameSite::Strict, Some(path)), refused, "{path:?}");
+    }
 }
 
 #[tokio::test]

@@ -90,7 +90,7 @@ impl Server {
             cookie.secure = self.scheme == Scheme::Https;
             endpoint = endpoint
                 .with_refresh_tokens(refresh_tokens)
-                .with_refresh_cookie(cookie);
+                .with_refresh_cookie(cookie)?;
         }
         let login = LoginRoutes::new(endpoint)
             .with_prefix(self.prefix.as_str())
