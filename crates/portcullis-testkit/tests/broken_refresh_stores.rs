@@ -49,6 +49,7 @@ const FAULTS: &[(Fault, &[&str])] = &[
             "of_concurrent_revokes_one_wins",
             "revoke_all_misses_no_concurrent_insert",
             "revoke_all_takes_all_of_one_user",
+            "revoke_all_takes_hundreds",
             "revoke_all_takes_the_exact_user",
             "revoke_is_at_once_and_idempotent",
             "what_is_revoked_meanwhile_is_not_replaced",
@@ -75,12 +76,20 @@ const FAULTS: &[(Fault, &[&str])] = &[
         &["delete_expired_takes_only_what_has_expired"],
     ),
     (
+        Fault::KeepsTheLongest,
+        &["delete_expired_takes_only_what_has_expired"],
+    ),
+    (
         Fault::ReplaceBringsBack,
         &[
             "absent_is_none",
             "revoke_is_at_once_and_idempotent",
             "what_is_revoked_meanwhile_is_not_replaced",
         ],
+    ),
+    (
+        Fault::ReplaceBringsBackMeanwhile,
+        &["what_is_revoked_meanwhile_is_not_replaced"],
     ),
     (
         Fault::ReplaceChecksThenWrites,
@@ -100,11 +109,18 @@ const FAULTS: &[(Fault, &[&str])] = &[
     ),
     (
         Fault::RevokeAllForgetsTheReplaced,
-        &["revoke_all_takes_all_of_one_user"],
+        &[
+            "revoke_all_takes_all_of_one_user",
+            "what_is_revoked_meanwhile_is_not_replaced",
+        ],
     ),
     (
         Fault::RevokeAllIgnoresCase,
         &["revoke_all_takes_the_exact_user"],
+    ),
+    (
+        Fault::RevokeAllLeavesTheChanged,
+        &["what_is_revoked_meanwhile_is_not_replaced"],
     ),
     (
         Fault::RevokeAllOnce,
@@ -112,7 +128,12 @@ const FAULTS: &[(Fault, &[&str])] = &[
             "an_abandoned_revoke_all_can_be_made_again",
             "revoke_all_misses_no_concurrent_insert",
             "revoke_all_takes_all_of_one_user",
+            "revoke_all_takes_hundreds",
         ],
+    ),
+    (
+        Fault::RevokeAllStopsAtAHundred,
+        &["revoke_all_takes_hundreds"],
     ),
     (
         Fault::RevokeAllForgetsFirst,
@@ -226,15 +247,19 @@ enum Fault {
     InsertInTwoSteps,
     InsertOverwrites,
     KeepsTheFirstTime,
+    KeepsTheLongest,
     None,
     ReplaceBringsBack,
+    ReplaceBringsBackMeanwhile,
     ReplaceChecksThenWrites,
     ReplaceDoesNotCheck,
     ReplaceInTwoSteps,
     RevokeAllForgetsTheReplaced,
     RevokeAllIgnoresCase,
+    RevokeAllLeavesTheChanged,
     RevokeAllOnce,
     RevokeAllForgetsFirst,
+    RevokeAllStopsAtAHundred,
     RevokeAlwaysSaysTrue,
     RevokeChecksThenDeletes,
     RevokeInTwoSteps,
@@ -277,6 +302,7 @@ impl Broken {
             Fault::WrapsAt32Bits => (since.as_secs() as i32).max(0).unsigned_abs().into(),
             // 2100-01-01T00:00:00Z is when the suite's families expire at first.
             Fault::KeepsTheFirstTime if !is_new => since.as_secs().min(4_102_444_800),
+            Fault::KeepsTheLongest if !is_new => since.as_secs().max(4_102_444_800),
             _ => return expires_at,
         };
         SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
@@ -385,6 +411,16 @@ impl RefreshStore for Broken {
                 };
                 found = now_there;
             }
+            Fault::ReplaceBringsBackMeanwhile => {
+                yield_now().await;
+                if self.families.find(key).await?.is_none() {
+                    let subject = UserId::new("alice");
+                    let inserted = self
+                        .families
+                        .insert(key, &subject, &new, expires_at, expires_at);
+                    return inserted.await.map(|()| true);
+                }
+            }
             Fault::ReplaceInTwoSteps => {
                 let half = FamilyRecord::new("");
                 self.families
@@ -435,6 +471,17 @@ impl RefreshStore for Broken {
         for key in &keys {
             if self.fault == Fault::RevokeAllOnce && revoked == 1 {
                 break;
+            }
+            if self.fault == Fault::RevokeAllStopsAtAHundred && revoked == 100 {
+                break;
+            }
+            if self.fault == Fault::RevokeAllLeavesTheChanged {
+                let listed = self.families.find(key).await?;
+                yield_now().await;
+                if self.families.find(key).await? != listed {
+                    revoked += 1;
+                    continue;
+                }
             }
             if self.fault == Fault::RevokeAllForgetsFirst {
                 let is_kept = |key: &FamilyKey, _: &mut _| !keys.contains(key);

@@ -34,11 +34,21 @@ pub async fn delete_expired_takes_only_what_has_expired(
     store
         .replace(&kept_longer, &record, &record, at(IN_2100 + 1, 0))
         .await?;
+    // Not the longest of the times that were said, either.
+    let kept_shorter = key("kept shorter");
+    store
+        .insert(&kept_shorter, &alice(), &record, at(IN_2100, 0), ends_at())
+        .await?;
+    store
+        .replace(&kept_shorter, &record, &record, at(150, 0))
+        .await?;
+    let keys = [&keys[..], &[kept_shorter]].concat();
 
     deletes(subject, 200, 1, &keys).await?;
-    deletes(subject, 200, 2, &keys).await?;
+    deletes(subject, 200, 3, &keys).await?;
     is_stored(subject, "100", None).await?;
     is_stored(subject, "200", None).await?;
+    is_stored(subject, "kept shorter", None).await?;
     is_stored(subject, &IN_2100.to_string(), Some("record")).await?;
 
     deletes(subject, IN_2100, 10, &keys).await?;

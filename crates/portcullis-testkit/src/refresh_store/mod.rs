@@ -37,7 +37,7 @@ pub use replacing::{of_concurrent_replaces_one_wins, replace_takes_only_what_is_
 mod revoking;
 pub use revoking::{
     of_concurrent_revokes_one_wins, revoke_all_misses_no_concurrent_insert,
-    revoke_all_takes_all_of_one_user, revoke_all_takes_the_exact_user,
+    revoke_all_takes_all_of_one_user, revoke_all_takes_hundreds, revoke_all_takes_the_exact_user,
     revoke_is_at_once_and_idempotent, what_is_revoked_meanwhile_is_not_replaced,
 };
 
@@ -82,6 +82,7 @@ macro_rules! for_each_refresh_store_property {
             replace_takes_only_what_is_there,
             revoke_all_misses_no_concurrent_insert,
             revoke_all_takes_all_of_one_user,
+            revoke_all_takes_hundreds,
             revoke_all_takes_the_exact_user,
             revoke_is_at_once_and_idempotent,
             times_are_kept_to_the_second,

@@ -56,24 +56,31 @@ pub async fn of_concurrent_revokes_one_wins(subject: &Subject<dyn RefreshStore>)
 pub async fn what_is_revoked_meanwhile_is_not_replaced(
     subject: &Subject<dyn RefreshStore>,
 ) -> Outcome {
+    // In the middle: some have read the family by then, and others read it while it goes.
+    let revoker = RIVALS / 2;
     for everywhere in [false, true] {
-        insert(&*subject.handle(), "one", &alice(), "0").await?;
-        let answers = race(subject, |handle, number| async move {
-            match number {
-                0 if everywhere => handle.revoke_all(&alice()).await.map(|count| count == 1),
-                0 => revoke(&*handle, "one").await,
-                // Each goes on from what the one before may have put there.
-                _ => {
-                    let [old, new] = [number - 1, number].map(|number| number.to_string());
-                    replace(&*handle, "one", &old, &new).await.map(|_| true)
+        let name = format!("everywhere: {everywhere}");
+        insert(&*subject.handle(), &name, &alice(), "0").await?;
+        let answers = race(subject, |handle, number| {
+            let name = name.clone();
+            async move {
+                if number != revoker {
+                    // Each goes on from what the one before may have put there.
+                    let step = number - usize::from(number > revoker);
+                    let [old, new] = [step, step + 1].map(|step| step.to_string());
+                    return replace(&*handle, &name, &old, &new).await.map(|_| true);
                 }
+                if everywhere {
+                    return handle.revoke_all(&alice()).await.map(|count| count == 1);
+                }
+                revoke(&*handle, &name).await
             }
         })
         .await?;
         for answer in answers {
             equal("revoke", &answer?, &true)?;
         }
-        is_stored(subject, "one", None).await?;
+        is_stored(subject, &name, None).await?;
     }
     Ok(())
 }
@@ -104,6 +111,25 @@ pub async fn revoke_all_takes_all_of_one_user(subject: &Subject<dyn RefreshStore
         is_stored(subject, "of bob", Some("record")).await?;
     }
     Ok(())
+}
+
+/// `revoke_all` takes however many families a user has: a store that goes through them in pages
+/// goes on to the last.
+///
+/// # Errors
+/// How the property was violated.
+pub async fn revoke_all_takes_hundreds(subject: &Subject<dyn RefreshStore>) -> Outcome {
+    let store = subject.handle();
+    insert(&*store, "of bob", &UserId::new("bob"), "record").await?;
+    for number in 0..HUNDREDS {
+        insert(&*store, &number.to_string(), &alice(), "record").await?;
+    }
+    let revoked = store.revoke_all(&alice()).await?;
+    equal("revoke_all", &revoked, &HUNDREDS)?;
+    for number in 0..HUNDREDS {
+        is_stored(subject, &number.to_string(), None).await?;
+    }
+    is_stored(subject, "of bob", Some("record")).await
 }
 
 /// Users whose ids look alike are different users to `revoke_all`.
@@ -154,3 +180,6 @@ pub async fn revoke_all_misses_no_concurrent_insert(
     }
     Ok(())
 }
+
+/// More than the backends here go through at a time.
+const HUNDREDS: u64 = 300;
