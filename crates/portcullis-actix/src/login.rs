@@ -86,19 +86,13 @@ impl LoginRoutes {
     /// The whole path of the login.
     #[must_use]
     pub fn login_path(&self) -> String {
-        format!("{}{}", self.prefix, self.login_path)
+        Operation::Login.path(&self.prefix, &self.login_path)
     }
 
     /// What there is, and where.
     fn paths(&self) -> impl Iterator<Item = (Operation, String)> {
         let operations = self.endpoint.operations().iter();
-        operations.map(|&operation| {
-            let path = match operation {
-                Operation::Login => self.login_path(),
-                _ => format!("{}{}", self.prefix, operation.path()),
-            };
-            (operation, path)
-        })
+        operations.map(|&operation| (operation, operation.path(&self.prefix, &self.login_path)))
     }
 
     /// Adds the login to an app or scope: `App::new().configure(|app| login.configure(app))`.

@@ -82,7 +82,7 @@ impl LoginRoutes {
     /// The whole path of the login.
     #[must_use]
     pub fn login_path(&self) -> String {
-        format!("{}{}", self.prefix, self.login_path)
+        Operation::Login.path(&self.prefix, &self.login_path)
     }
 
     /// Redirects to URLs of `scheme`. Default: that of the request's URI, or else HTTP. Say
@@ -97,13 +97,7 @@ impl LoginRoutes {
     /// What there is, and where.
     fn paths(&self) -> impl Iterator<Item = (Operation, String)> {
         let operations = self.endpoint.operations().iter();
-        operations.map(|&operation| {
-            let path = match operation {
-                Operation::Login => self.login_path(),
-                _ => format!("{}{}", self.prefix, operation.path()),
-            };
-            (operation, path)
-        })
+        operations.map(|&operation| (operation, operation.path(&self.prefix, &self.login_path)))
     }
 
     /// Makes a router of the login alone, to be merged into that of an app:

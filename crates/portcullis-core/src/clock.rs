@@ -3,10 +3,19 @@
 use std::fmt::Debug;
 use std::hint;
 use std::sync::OnceLock;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 #[cfg(target_os = "linux")]
 use rustix::time::{ClockId, clock_gettime};
+
+use crate::error::{Error, ErrorKind};
+
+/// The time of day as others count it.
+pub(crate) fn since_1970(time: SystemTime) -> Result<Duration, Error> {
+    time.duration_since(UNIX_EPOCH).map_err(|source| {
+        Error::new(ErrorKind::Internal, "the clock is set before 1970").with_source(source)
+    })
+}
 
 /// A source of time. Everything in portcullis that depends on time takes one.
 pub trait Clock: Debug + Send + Sync + 'static {

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind};
+use crate::refresh::is_refresh_token;
 use crate::secret::Secret;
 
 /// How the cookie `refresh_token` is set: `HttpOnly` always, the rest as said here (RFC 6265bis
@@ -17,9 +18,10 @@ pub struct RefreshCookie {
     /// Whether browsers send it with requests from other sites. Default [`SameSite::Strict`]: so
     /// no other site can have a session refreshed or ended.
     pub same_site: SameSite,
-    /// The paths that browsers send it to. Default none, which is the
-    /// directory of the login (RFC 6265 §5.1.4): of `/v1/login`, all of `/v1`. Say it where the login
-    /// is not in the same directory as [`Operation::Refresh`](crate::Operation).
+    /// The paths that browsers send it to. Default none, which is the directory of the login (RFC 6265
+    /// §5.1.4): of `/v1/login`, all of `/v1`. Say it where the login is not in the same directory as
+    /// [`Operation::Refresh`](crate::Operation). Changed later, it ends logins: browsers go on
+    /// sending the cookie of the old path too.
     pub path: Option<String>,
 }
 
@@ -100,9 +102,10 @@ pub enum SameSite {
     Strict,
 }
 
-/// Finds the refresh token among the `Cookie` headers of a request. Of several the first that is not
-/// empty, which is that of the longest path (RFC 6265bis §5.8.3).
-pub(crate) fn refresh_token<'a>(headers: impl IntoIterator<Item = &'a [u8]>) -> Option<Secret> {
+/// Finds what can be refresh tokens among the `Cookie` headers of a request, those of longer paths
+/// first (RFC 6265bis §5.8.3). There are several where the path was another once, or another host of
+/// the domain has set one too: none of them hides the others.
+pub(crate) fn refresh_tokens<'a>(headers: impl IntoIterator<Item = &'a [u8]>) -> Vec<Secret> {
     headers
         .into_iter()
         .flat_map(|header| header.split(|&byte| byte == b';'))
@@ -111,8 +114,13 @@ pub(crate) fn refresh_token<'a>(headers: impl IntoIterator<Item = &'a [u8]>) -> 
             let (name, value) = pair.split_once('=')?;
             (name.trim() == NAME).then(|| value.trim())
         })
-        .find(|value| !value.is_empty())
+        .filter(|value| is_refresh_token(value))
         .map(|value| Secret::from(value.to_owned()))
+        .take(MAX_TOKENS)
+        .collect()
 }
+
+/// More than a browser has reason to send; each costs a look-up.
+const MAX_TOKENS: usize = 4;
 
 const NAME: &str = "refresh_token";

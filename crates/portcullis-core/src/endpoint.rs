@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::form::FormValue;
 use crate::form::{FormData, FormError};
 use crate::grant::{self, Grant, GrantTypePolicy, PasswordGrant, RefreshTokenGrant};
-use crate::refresh::{RefreshToken, RefreshTokens};
+use crate::refresh::{RefreshToken, RefreshTokens, is_refresh_token};
 use crate::reply::{Dialect, Reply};
 use crate::throttle::{Admission, Attempt, Throttle};
 use crate::token::{TokenIssuer, TokenRequest, TokenResponse};
@@ -146,20 +146,19 @@ impl TokenEndpoint {
         if !self.has_refresh_cookie() {
             return Reply::not_found();
         }
-        let refreshed = match cookie::refresh_token(cookies) {
-            Some(token) => self.redeem_refresh(&RefreshTokenGrant::new(token)).await,
-            None => Err(LoginRefusal::NotAuthenticated),
-        };
-        let forget = matches!(refreshed, Err(LoginRefusal::BadRefreshToken));
-        let reply = self.render(refreshed);
-        if forget {
-            return reply.with_cookie(self.refresh_cookie.forget());
+        let mut refreshed = Err(LoginRefusal::NotAuthenticated);
+        for token in cookie::refresh_tokens(cookies) {
+            refreshed = self.redeem_refresh(&RefreshTokenGrant::new(token)).await;
+            if !matches!(refreshed, Err(LoginRefusal::BadRefreshToken)) {
+                break;
+            }
         }
-        reply
+        // The cookie of a token that is refused stays: another tab may just have set a better one.
+        self.render(refreshed)
     }
 
-    /// Answers a request to log out: revokes the refresh token in the cookie, all that come of the
-    /// same login, and has the browser forget it. To be without one is no error. Access tokens live
+    /// Answers a request to log out: revokes the refresh tokens in the cookies, all that come of the
+    /// same logins, and has the browser forget them. To be without one is no error. Access tokens live
     /// on until they expire.
     ///
     /// There is such an endpoint where there is [`refresh`](Self::refresh).
@@ -173,17 +172,19 @@ impl TokenEndpoint {
         else {
             return Reply::not_found();
         };
-        if let Some(token) = cookie::refresh_token(cookies)
-            && let Err(error) = tokens.revoke(token.expose()).await
-        {
-            error.log("a login could not be ended");
-            return Reply::failure(&error, self.dialect);
+        for token in cookie::refresh_tokens(cookies) {
+            if let Err(error) = tokens.revoke(token.expose()).await {
+                error.log("a login could not be ended");
+                return Reply::failure(&error, self.dialect);
+            }
         }
         Reply::logged_out().with_cookie(self.refresh_cookie.forget())
     }
 
     /// Answers a request to revoke a refresh token (RFC 7009 §2), and all that come of the same
-    /// login. What is no such token, as an access token, is revoked already (§2.2).
+    /// login. Access tokens are not revoked here: one that is sent as such, by `token_type_hint`, is
+    /// an `unsupported_token_type` (§2.2.1). What else is no refresh token, or none any more, is as
+    /// good as revoked (§2.2).
     ///
     /// In FastAPI's dialect, and without [`with_refresh_tokens`](Self::with_refresh_tokens), there is
     /// no such endpoint: 404.
@@ -201,7 +202,10 @@ impl TokenEndpoint {
 
     async fn redeem_revocation(&self, request: LoginRequest<'_>) -> Result<(), LoginRefusal> {
         let form = FormData::parse(request.content_type, request.body)?;
-        let token = grant::token_to_revoke(&form)?;
+        let (token, hint) = grant::token_to_revoke(&form)?;
+        if hint == Some("access_token") && !is_refresh_token(token.expose()) {
+            return Err(LoginRefusal::UnsupportedTokenType);
+        }
         if let Some(tokens) = &self.refresh_tokens {
             tokens.revoke(token.expose()).await?;
         }
@@ -392,15 +396,23 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// The path, below a prefix that all have, unless the application says another.
+    /// The path, where all are below `prefix` and the login is at `login_path` there.
+    ///
+    /// ```
+    /// use portcullis_core::Operation;
+    ///
+    /// assert_eq!(Operation::Login.path("/v1", "/login"), "/v1/login");
+    /// assert_eq!(Operation::Refresh.path("/v1", "/login"), "/v1/refresh");
+    /// ```
     #[must_use]
-    pub fn path(self) -> &'static str {
-        match self {
-            Self::Login => "/login",
+    pub fn path(self, prefix: &str, login_path: &str) -> String {
+        let path = match self {
+            Self::Login => login_path,
             Self::LogOut => "/logout",
             Self::Refresh => "/refresh",
             Self::Revoke => "/revoke",
-        }
+        };
+        format!("{prefix}{path}")
     }
 }
 
@@ -475,7 +487,9 @@ pub enum LoginRefusal {
         /// How long to wait before the next.
         retry_after: Duration,
     },
-    /// The form is not a password grant.
+    /// An access token was to be revoked, where refresh tokens are.
+    UnsupportedTokenType,
+    /// The form is not what was asked for: a password grant, or another.
     Validation(ValidationErrors),
 }
 

@@ -175,15 +175,19 @@ impl RefreshTokenGrant {
     }
 }
 
-/// The `token` of a request to revoke one (RFC 7009 §2.1). Its `token_type_hint` is not needed.
-pub(crate) fn token_to_revoke(form: &FormData<'_>) -> Result<Secret, ValidationErrors> {
+/// The `token` and `token_type_hint` of a request to revoke one (RFC 7009 §2.1).
+pub(crate) fn token_to_revoke<'a>(
+    form: &'a FormData<'_>,
+) -> Result<(Secret, Option<&'a str>), ValidationErrors> {
     let mut fields = Fields {
         form,
         errors: Vec::new(),
     };
-    match fields.required("token") {
-        Some(token) => Ok(Secret::from(token.to_owned())),
-        None => Err(ValidationErrors::new(fields.errors)),
+    let token = fields.required("token");
+    let hint = fields.optional("token_type_hint");
+    match token {
+        Some(token) if fields.errors.is_empty() => Ok((Secret::from(token.to_owned()), hint)),
+        _ => Err(ValidationErrors::new(fields.errors)),
     }
 }
 

@@ -11,7 +11,7 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
 use zeroize::Zeroizing;
 
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, SystemClock, since_1970};
 use crate::error::{Error, ErrorKind};
 use crate::housekeeping::Housekeeping;
 use crate::random::{OsRandom, SecureRandom};
@@ -162,10 +162,7 @@ impl TokenIssuer for OpaqueIssuer {
 }
 
 fn whole_seconds(time: SystemTime) -> Result<SystemTime, Error> {
-    let since_1970 = time.duration_since(UNIX_EPOCH).map_err(|source| {
-        Error::new(ErrorKind::Internal, "the clock is set before 1970").with_source(source)
-    })?;
-    Ok(UNIX_EPOCH + Duration::from_secs(since_1970.as_secs()))
+    Ok(UNIX_EPOCH + Duration::from_secs(since_1970(time)?.as_secs()))
 }
 
 /// Verifies opaque access tokens, and revokes them.

@@ -89,6 +89,10 @@ impl Reply {
                 Self::message(429, "Too Many Requests", TEMPORARILY_UNAVAILABLE, dialect)
                     .with_retry_after(*retry_after)
             }
+            (LoginRefusal::UnsupportedTokenType, dialect) => {
+                let text = "Only refresh tokens are revoked here";
+                Self::message(400, text, "unsupported_token_type", dialect)
+            }
             (LoginRefusal::Validation(errors), Dialect::FastApi) => {
                 Self::json(422, &Detail { detail: errors })
             }

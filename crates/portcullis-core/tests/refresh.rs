@@ -137,6 +137,49 @@ async fn a_family_that_is_revoked_meanwhile_has_no_successor() {
 }
 
 #[tokio::test]
+async fn one_that_is_overtaken_twice_ends_nothing() {
+    let site = Site::new();
+    let first = site.begin().await;
+    let overtaken = site.tokens.look_up(&first).await.unwrap().unwrap();
+    let second = site.rotate(&first).await.unwrap();
+    let third = site.rotate(&second).await.unwrap();
+    assert!(overtaken.rotate().await.unwrap().is_none());
+    assert!(site.rotate(&third).await.is_some());
+}
+
+#[tokio::test]
+async fn one_that_is_sent_again_does_not_outlive_its_family() {
+    let site = Site::new();
+    let first = site.begin().await;
+    let second = site.rotate(&first).await.unwrap();
+    let again = site.tokens.look_up(&first).await.unwrap().unwrap();
+    assert!(site.tokens.revoke(&second).await.unwrap());
+    assert!(again.rotate().await.unwrap().is_none());
+}
+
+/// As of a server that another has taken over from.
+#[tokio::test]
+async fn a_look_up_that_lags_behind_ends_nothing() {
+    let site = Site::new();
+    let first = site.begin().await;
+    let looked_up = site.tokens.look_up(&first).await.unwrap().unwrap();
+    let old = site.store.records().await.remove(0);
+    let second = site.rotate(&first).await.unwrap();
+
+    // Once, the truth is found at the second attempt.
+    site.store.lag(&old, 1);
+    assert!(site.tokens.look_up(&second).await.unwrap().is_some());
+    site.store.lag(&old, usize::MAX);
+    let seen_as_used = site.tokens.look_up(&second).await;
+    assert_eq!(seen_as_used.unwrap_err().kind(), ErrorKind::Unavailable);
+    let seen_as_good = looked_up.rotate().await;
+    assert_eq!(seen_as_good.unwrap_err().kind(), ErrorKind::Unavailable);
+
+    site.store.lag(&old, 0);
+    assert!(site.rotate(&second).await.is_some());
+}
+
+#[tokio::test]
 async fn a_token_is_good_while_it_is_used_and_no_longer_than_the_limit() {
     let site = Site::new();
     let idle = site.begin().await;
@@ -376,10 +419,7 @@ async fn a_browser_keeps_the_token_in_a_cookie() {
         r#"{"detail":"Could not validate credentials"}"#
     );
     assert_eq!(header(&reply, "www-authenticate"), Some("Bearer"));
-    assert_eq!(
-        cookie(&reply, "; Max-Age=0; HttpOnly; SameSite=Strict; Secure").unwrap(),
-        ""
-    );
+    assert_eq!(header(&reply, "set-cookie"), None);
     not_stored(&reply);
 }
 
@@ -401,6 +441,44 @@ async fn without_a_cookie_nobody_is_logged_in_and_everybody_can_log_out() {
         assert_eq!(header(&reply, "set-cookie"), None);
         assert_eq!(endpoint.log_out(cookies).await.status(), 204);
     }
+}
+
+#[tokio::test]
+async fn no_cookie_hides_another() {
+    let site = Site::new();
+    let endpoint = site.endpoint().await.unwrap();
+    let attributes = "; Max-Age=2592000; HttpOnly; SameSite=Strict; Secure";
+    let log_in = async || cookie(&login(&endpoint, LOGIN).await, attributes).unwrap();
+    let unknown = "A".repeat(64);
+    let (one, other) = (log_in().await, log_in().await);
+    let sent = |tokens: [&str; 3]| {
+        tokens
+            .map(|token| format!("refresh_token={token}"))
+            .join("; ")
+    };
+
+    let reply = endpoint
+        .refresh([sent(["junk", &unknown, &one]).as_bytes()])
+        .await;
+    assert_eq!(reply.status(), 200);
+    let one = cookie(&reply, attributes).unwrap();
+    let reply = endpoint
+        .log_out([sent(["junk", &one, &other]).as_bytes()])
+        .await;
+    assert_eq!(reply.status(), 204);
+    for token in [one, other] {
+        assert_eq!(site.rotate(&token).await, None);
+    }
+
+    // A bound on what one request costs, which what can be no token does not count against.
+    let good = log_in().await;
+    let junk = "refresh_token=junk; ".repeat(4);
+    let sent = format!("{junk}refresh_token={good}");
+    assert_eq!(endpoint.refresh([sent.as_bytes()]).await.status(), 200);
+    let good = log_in().await;
+    let four = vec![format!("refresh_token={unknown}"); 4].join("; ");
+    let sent = format!("{four}; refresh_token={good}");
+    assert_eq!(endpoint.refresh([sent.as_bytes()]).await.status(), 401);
 }
 
 #[tokio::test]
@@ -501,6 +579,32 @@ async fn rfc_7009_revokes_a_token() {
     let reply = revoke(&endpoint, "").await;
     assert_eq!(reply.status(), 400);
     assert!(text(&reply).starts_with(r#"{"error":"invalid_request""#));
+
+    for hint in [
+        "",
+        "&token_type_hint=refresh_token",
+        "&token_type_hint=other",
+    ] {
+        assert_eq!(
+            revoke(&endpoint, &format!("token=a.b.c{hint}"))
+                .await
+                .status(),
+            200
+        );
+    }
+    let reply = revoke(&endpoint, "token=a.b.c&token_type_hint=access_token").await;
+    assert_eq!(reply.status(), 400);
+    assert!(text(&reply).starts_with(r#"{"error":"unsupported_token_type""#));
+    // A wrong hint does not keep a token from being revoked.
+    let reply = login(&endpoint, LOGIN).await;
+    let token = body_token(&reply, "1 for read,write", "read write");
+    let reply = revoke(
+        &endpoint,
+        &format!("token={token}&token_type_hint=access_token"),
+    )
+    .await;
+    assert_eq!(reply.status(), 200);
+    assert_eq!(site.rotate(&token).await, None);
 }
 
 #[tokio::test]
@@ -735,15 +839,21 @@ impl Site {
     }
 }
 
-/// Keeps families in memory, shows them, and fails when told to.
+/// Keeps families in memory, shows them, and lags behind or fails when told to.
 #[derive(Debug, Default)]
 struct Store {
     inner: MemoryRefreshStore,
     keys: Mutex<Vec<FamilyKey>>,
     failure: Mutex<Option<ErrorKind>>,
+    /// What to find, and how often.
+    lag: Mutex<Option<(FamilyRecord, usize)>>,
 }
 
 impl Store {
+    fn lag(&self, record: &FamilyRecord, look_ups: usize) {
+        *self.lag.lock().unwrap() = Some((record.clone(), look_ups));
+    }
+
     fn fail(&self, kind: ErrorKind) {
         *self.failure.lock().unwrap() = Some(kind);
     }
@@ -805,6 +915,12 @@ impl RefreshStore for Store {
 
     async fn find(&self, key: &FamilyKey) -> Result<Option<FamilyRecord>, Error> {
         self.check()?;
+        if let Some((record, look_ups)) = &mut *self.lag.lock().unwrap()
+            && *look_ups > 0
+        {
+            *look_ups -= 1;
+            return Ok(Some(record.clone()));
+        }
         self.inner.find(key).await
     }
 

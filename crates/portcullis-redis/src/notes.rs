@@ -2,7 +2,7 @@
 //!
 //! That key alone decides whether there is the token. Its user's set of notes only says where to look
 //! for it: it is noted there before it is inserted, and for as long as Redis may keep it. So the set
-//! lacks none, whatever breaks in between, and what it has too much does no harm.
+//! lacks none, whatever breaks in between, unless Redis evicts it; what it has too much does no harm.
 
 use futures_util::future::try_join_all;
 use portcullis_core::{Error, UserId};

@@ -185,84 +185,62 @@ impl TokenSecret {
     }
 
     fn hash(&self) -> SecretHash {
-        SecretHash(Sha256::digest(*self.0).into())
+        SecretHash(Redacted(Sha256::digest(*self.0).into()))
     }
 
     /// The same for each nonce, so that who sends a token again gets the same answer; and who has
     /// only the token, or only what is stored, cannot make it.
     fn successor(&self, nonce: &Nonce) -> Self {
-        #[expect(
-            clippy::expect_used,
-            reason = "HMAC takes a key of any length (RFC 2104 §2)"
-        )]
-        let mut mac = Hmac::<Sha256>::new_from_slice(&*self.0).expect("the key has a length");
-        mac.update(&nonce.0);
+        // A key shorter than a block is filled up with zeros (RFC 2104 §2).
+        let mut key = Zeroizing::new([0; HMAC_BLOCK_LEN]);
+        key[..SECRET_LEN].copy_from_slice(&*self.0);
+        let mut mac = Hmac::<Sha256>::new((&*key).into());
+        mac.update(&nonce.0.0);
         Self(Zeroizing::new(mac.finalize().into_bytes().into()))
     }
 }
 
 /// What is stored of a token's secret. It is compared as any other number: who does not know a
 /// secret cannot choose its hash.
-#[derive(Clone, Eq, PartialEq)]
-struct SecretHash([u8; 32]);
-
-impl fmt::Debug for SecretHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[redacted]")
-    }
-}
-
-impl Serialize for SecretHash {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serialize(&self.0, serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for SecretHash {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserialize(deserializer).map(Self)
-    }
-}
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+struct SecretHash(Redacted);
 
 /// What leads from a token to the next, for who has the token.
-#[derive(Clone, Copy, Eq, PartialEq)]
-pub(super) struct Nonce([u8; NONCE_LEN]);
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(super) struct Nonce(Redacted);
 
 impl Nonce {
-    pub(super) fn new(bytes: [u8; NONCE_LEN]) -> Self {
-        Self(bytes)
+    pub(super) fn new(bytes: [u8; 32]) -> Self {
+        Self(Redacted(bytes))
     }
 }
 
-impl fmt::Debug for Nonce {
+/// What is stored as base64url, and not printed.
+#[derive(Clone, Copy, Eq, PartialEq)]
+struct Redacted([u8; 32]);
+
+impl fmt::Debug for Redacted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[redacted]")
     }
 }
 
-impl Serialize for Nonce {
+impl Serialize for Redacted {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serialize(&self.0, serializer)
+        serializer.serialize_str(&BASE64URL.encode(self.0))
     }
 }
 
-impl<'de> Deserialize<'de> for Nonce {
+impl<'de> Deserialize<'de> for Redacted {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserialize(deserializer).map(Self)
+        let bytes = BASE64URL.decode(String::deserialize(deserializer)?);
+        let bytes = bytes.map_err(de::Error::custom)?;
+        let len = bytes.len();
+        let bytes = bytes.try_into();
+        bytes
+            .map(Self)
+            .map_err(|_| de::Error::invalid_length(len, &"32 bytes"))
     }
-}
-
-fn serialize<S: Serializer>(bytes: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&BASE64URL.encode(bytes))
-}
-
-fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
-    let bytes = BASE64URL.decode(String::deserialize(deserializer)?);
-    let bytes = bytes.map_err(de::Error::custom)?;
-    let len = bytes.len();
-    bytes
-        .try_into()
-        .map_err(|_| de::Error::invalid_length(len, &"32 bytes"))
 }
 
 fn after(time: u64, duration: Duration) -> u64 {
@@ -276,7 +254,8 @@ const FAMILY_ID_LEN: usize = 16;
 /// 256 bits: more than the 160 that RFC 6749 §10.10 asks for.
 const SECRET_LEN: usize = 32;
 
-const NONCE_LEN: usize = 32;
+/// Of SHA-256 (FIPS 180-4 §1).
+const HMAC_BLOCK_LEN: usize = 64;
 
 /// The length of so many bytes in base64url.
 const TOKEN_TEXT_LEN: usize = (FAMILY_ID_LEN + SECRET_LEN) * 8 / 6;

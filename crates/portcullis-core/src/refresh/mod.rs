@@ -5,11 +5,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use zeroize::Zeroizing;
 
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, SystemClock, since_1970};
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::housekeeping::Housekeeping;
 use crate::random::{OsRandom, SecureRandom};
-use crate::refresh_store::{FamilyRecord, RefreshStore};
+use crate::refresh_store::{FamilyKey, FamilyRecord, RefreshStore};
 use crate::secret::Secret;
 use crate::store::UserId;
 use crate::token::{TokenRequest, short_client_id};
@@ -144,47 +144,68 @@ impl RefreshTokens {
     /// Cancellation safe: dropped half-way, the family is revoked or will be the next time.
     ///
     /// # Errors
-    /// As [`RefreshStore::find`] and [`RefreshStore::revoke`].
+    /// As [`RefreshStore::find`], [`RefreshStore::replace`] and [`RefreshStore::revoke`];
+    /// `Unavailable` if what the store finds is not what is there, as while a server takes over.
     pub async fn look_up(&self, refresh_token: &str) -> Result<Option<Refresh>, Error> {
         // What cannot be a token costs no look-up.
-        match Token::parse(refresh_token) {
-            Some(token) => self.find(token).await,
-            None => Ok(None),
-        }
-    }
-
-    async fn find(&self, token: Token) -> Result<Option<Refresh>, Error> {
-        let key = token.key();
-        let Some(record) = self.store.find(&key).await? else {
+        let Some(token) = Token::parse(refresh_token) else {
             return Ok(None);
         };
-        let family = read(&record)?;
-        let authenticated_at = UNIX_EPOCH
-            .checked_add(Duration::from_micros(family.authenticated_at))
-            .ok_or_else(|| corrupt("the time of the login is out of range"))?;
-        let now = millis(self.clock.now())?;
-        let nonce = match family.standing(&token.secret, now, &self.policy) {
-            Standing::Current => None,
-            Standing::Replaced(nonce) => Some(nonce),
-            Standing::Expired => return Ok(None),
-            Standing::Reused => {
-                self.store.revoke(&key).await?;
-                tracing::warn!(
-                    user_id = family.sub,
-                    "a refresh token was used again: all that came of that login are revoked"
-                );
+        let key = token.key();
+        for _ in 0..2 {
+            let Some((record, family)) = self.find(&key).await? else {
                 return Ok(None);
-            }
-        };
-        Ok(Some(Refresh {
-            tokens: self.clone(),
-            subject: UserId::new(&*family.sub),
-            authenticated_at,
-            token,
-            record,
-            family,
-            nonce,
-        }))
+            };
+            let nonce = match self.standing(&family, &token)? {
+                Standing::Current => None,
+                Standing::Replaced(nonce) => Some(nonce),
+                Standing::Expired => return Ok(None),
+                // What was found may be old, and the token newer than that.
+                Standing::Reused if !self.is_there(&key, &record, &family).await? => continue,
+                Standing::Reused => {
+                    self.store.revoke(&key).await?;
+                    tracing::warn!(
+                        user_id = family.sub,
+                        "a refresh token was used again: all that came of that login are revoked"
+                    );
+                    return Ok(None);
+                }
+            };
+            return Ok(Some(Refresh {
+                tokens: self.clone(),
+                subject: UserId::new(&*family.sub),
+                authenticated_at: time_of_login(&family)?,
+                token,
+                record,
+                family,
+                nonce,
+            }));
+        }
+        Err(lags_behind())
+    }
+
+    async fn find(&self, key: &FamilyKey) -> Result<Option<(FamilyRecord, Family)>, Error> {
+        let found = self.store.find(key).await?;
+        found
+            .map(|record| read(&record).map(|family| (record, family)))
+            .transpose()
+    }
+
+    fn standing(&self, family: &Family, token: &Token) -> Result<Standing, Error> {
+        let now = millis(self.clock.now())?;
+        Ok(family.standing(&token.secret, now, &self.policy))
+    }
+
+    /// Whether a record that was found is what others find too: a look-up may have been answered by a
+    /// server that lags behind, a change never is.
+    async fn is_there(
+        &self,
+        key: &FamilyKey,
+        record: &FamilyRecord,
+        family: &Family,
+    ) -> Result<bool, Error> {
+        let expires_at = time(family.expires_at);
+        self.store.replace(key, record, record, expires_at).await
     }
 
     /// Revokes the family of a token at once: logs out one device (RFC 7009 §2.1). `false` if there
@@ -201,7 +222,8 @@ impl RefreshTokens {
         }
     }
 
-    /// Revokes all families of a user, and tells how many: logs out everywhere.
+    /// Revokes all families of a user, and tells how many: logs out everywhere. A user who is
+    /// disabled cannot refresh, and can again once enabled, unless this was called.
     ///
     /// # Errors
     /// As [`RefreshStore::revoke_all`].
@@ -228,6 +250,11 @@ impl RefreshTokens {
         })?;
         Ok(bytes)
     }
+}
+
+/// Whether a text can be a refresh token: only then is it looked up.
+pub(crate) fn is_refresh_token(text: &str) -> bool {
+    Token::parse(text).is_some()
 }
 
 /// A refresh token that was sent, and is good.
@@ -277,7 +304,8 @@ impl Refresh {
         self.authenticated_at
     }
 
-    /// Puts another token in the place of this one. `None` if somebody has revoked it meanwhile.
+    /// Puts another token in the place of this one. `None` if somebody has revoked it meanwhile, or
+    /// used its successor.
     ///
     /// Do this last: whatever fails before, the client can send the same token again.
     ///
@@ -285,38 +313,53 @@ impl Refresh {
     /// [`RefreshPolicy::retry_window`] the client may send it again either way.
     ///
     /// # Errors
-    /// As [`RefreshStore::replace`]; `Unavailable` without randomness.
+    /// As [`RefreshStore::replace`] and [`RefreshStore::find`]; `Unavailable` without randomness, and
+    /// if what the store finds is not what is there.
     pub async fn rotate(self) -> Result<Option<RefreshToken>, Error> {
-        let now = millis(self.tokens.clock.now())?;
-        if let Some(nonce) = &self.nonce {
-            let successor = self.token.successor(nonce);
-            return Ok(Some(RefreshToken::new(&successor, &self.family, now)));
-        }
         let Self {
             tokens,
             token,
             record,
             family,
+            nonce,
             ..
         } = self;
-        let nonce = Nonce::new(*tokens.random_bytes()?);
-        let family = family.rotate(&token.secret, nonce, now, &tokens.policy);
-        let (new, expires_at) = (write(&family)?, time(family.expires_at));
-        let replaced = tokens
-            .store
-            .replace(&token.key(), &record, &new, expires_at)
-            .await?;
-        if replaced {
+        let key = token.key();
+        let now = millis(tokens.clock.now())?;
+        let (nonce, rotated, is_there) = match nonce {
+            Some(nonce) => {
+                let is_there = tokens.is_there(&key, &record, &family).await?;
+                (nonce, family, is_there)
+            }
+            None => {
+                let nonce = Nonce::new(*tokens.random_bytes()?);
+                let rotated = family.rotate(&token.secret, nonce, now, &tokens.policy);
+                let (new, expires_at) = (write(&rotated)?, time(rotated.expires_at));
+                let replaced = tokens.store.replace(&key, &record, &new, expires_at);
+                (nonce, rotated, replaced.await?)
+            }
+        };
+        if is_there {
             tokens.clean_up().await;
-            let successor = token.successor(&nonce);
-            return Ok(Some(RefreshToken::new(&successor, &family, now)));
+            return Ok(Some(RefreshToken::new(
+                &token.successor(&nonce),
+                &rotated,
+                now,
+            )));
         }
-        // Sent twice at once, it is replaced by now, and not by this.
-        let found = tokens.find(token).await?;
-        Ok(found.and_then(|found| {
-            let successor = found.token.successor(&found.nonce?);
-            Some(RefreshToken::new(&successor, &found.family, now))
-        }))
+        // Somebody was quicker. That is no sign of a thief: the token was good when it came.
+        let Some((found, family)) = tokens.find(&key).await? else {
+            return Ok(None);
+        };
+        if found == record {
+            return Err(lags_behind());
+        }
+        Ok(match tokens.standing(&family, &token)? {
+            Standing::Replaced(nonce) => {
+                Some(RefreshToken::new(&token.successor(&nonce), &family, now))
+            }
+            _ => None,
+        })
     }
 }
 
@@ -384,19 +427,25 @@ fn write(family: &Family) -> Result<FamilyRecord, Error> {
         })
 }
 
+fn lags_behind() -> Error {
+    Error::new(
+        ErrorKind::Unavailable,
+        "the look-ups of refresh tokens lag behind their changes",
+    )
+}
+
+fn time_of_login(family: &Family) -> Result<SystemTime, Error> {
+    UNIX_EPOCH
+        .checked_add(Duration::from_micros(family.authenticated_at))
+        .ok_or_else(|| corrupt("the time of the login is out of range"))
+}
+
 fn millis(time: SystemTime) -> Result<u64, Error> {
-    since_1970(time, Duration::as_millis)
+    Ok(u64::try_from(since_1970(time)?.as_millis()).unwrap_or(u64::MAX))
 }
 
 fn micros(time: SystemTime) -> Result<u64, Error> {
-    since_1970(time, Duration::as_micros)
-}
-
-fn since_1970(time: SystemTime, unit: fn(&Duration) -> u128) -> Result<u64, Error> {
-    time.duration_since(UNIX_EPOCH)
-        .ok()
-        .and_then(|since| u64::try_from(unit(&since)).ok())
-        .ok_or_else(|| Error::new(ErrorKind::Internal, "the clock is set before 1970"))
+    Ok(u64::try_from(since_1970(time)?.as_micros()).unwrap_or(u64::MAX))
 }
 
 fn time(millis: u64) -> SystemTime {

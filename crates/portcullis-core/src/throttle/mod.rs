@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, SystemClock, since_1970};
 use crate::error::{Error, ErrorKind};
 use crate::housekeeping::Housekeeping;
 use crate::store::Username;
@@ -200,12 +200,8 @@ impl Throttle {
     }
 
     fn now(&self) -> Result<u64, Error> {
-        self.clock
-            .now()
-            .duration_since(UNIX_EPOCH)
-            .ok()
-            .and_then(|since| u64::try_from(since.as_millis()).ok())
-            .ok_or_else(|| Error::new(ErrorKind::Internal, "the clock is set before 1970"))
+        let now = since_1970(self.clock.now())?;
+        Ok(u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
     }
 }
 
