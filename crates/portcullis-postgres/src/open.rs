@@ -11,20 +11,41 @@ use crate::SCHEMES;
 use crate::database::Database;
 use crate::error::at_start;
 use crate::identifier::Identifier;
-use crate::store::DEFAULT_SCHEMA;
+use crate::store::{DEFAULT_SCHEMA, PostgresStore};
 
-pub(crate) async fn connect(url: &str) -> Result<(Database, Identifier), Error> {
-    let url = DatabaseUrl::parse(url)?;
-    let pool = PgPoolOptions::new()
-        .max_connections(url.pool_size)
-        .acquire_timeout(url.acquire_timeout)
-        // That would be another round trip for each statement; see `Database`.
-        .test_before_acquire(false)
-        .connect_with(url.server)
-        .await
-        .map_err(at_start)?;
-    let timeout = url.acquire_timeout + url.statement_timeout;
-    Ok((Database { pool, timeout }, url.schema))
+impl PostgresStore {
+    /// Connects to the database that a URL names, and makes sure that it was migrated. The crate's
+    /// front page describes the URLs.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect) and [`check`](Self::check).
+    pub async fn open(url: &str) -> Result<Self, Error> {
+        let store = Self::connect(url).await?;
+        store.check().await?;
+        Ok(store)
+    }
+
+    /// Connects to the database that a URL names, migrated or not.
+    ///
+    /// # Errors
+    /// `InvalidConfig` if the URL makes no sense, or the server refuses the user, the
+    /// password, the database or the encryption; `Unavailable` if it does not answer.
+    pub async fn connect(url: &str) -> Result<Self, Error> {
+        let url = DatabaseUrl::parse(url)?;
+        let pool = PgPoolOptions::new()
+            .max_connections(url.pool_size)
+            .acquire_timeout(url.acquire_timeout)
+            // That would be another round trip for each statement; see `Database`.
+            .test_before_acquire(false)
+            .connect_with(url.server)
+            .await
+            .map_err(at_start)?;
+        let timeout = url.acquire_timeout + url.statement_timeout;
+        Ok(Self {
+            database: Database { pool, timeout },
+            schema: url.schema,
+        })
+    }
 }
 
 struct DatabaseUrl {

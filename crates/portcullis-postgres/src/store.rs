@@ -9,7 +9,7 @@ use crate::database::Database;
 use crate::identifier::Identifier;
 use crate::mapped::MappedTable;
 use crate::mapping::TableMapping;
-use crate::{migration, open};
+use crate::migration;
 
 /// Everything that portcullis keeps, in tables of its own in a Postgres database. Clones share its
 /// connections.
@@ -18,7 +18,7 @@ use crate::{migration, open};
 #[derive(Clone, Debug)]
 pub struct PostgresStore {
     pub(crate) database: Database,
-    schema: Identifier,
+    pub(crate) schema: Identifier,
 }
 
 impl PostgresStore {
@@ -56,27 +56,6 @@ impl PostgresStore {
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.database.timeout = timeout;
         self
-    }
-
-    /// Connects to the database that a URL names, and makes sure that it was migrated. The crate's
-    /// front page describes the URLs.
-    ///
-    /// # Errors
-    /// As [`connect`](Self::connect) and [`check`](Self::check).
-    pub async fn open(url: &str) -> Result<Self, Error> {
-        let store = Self::connect(url).await?;
-        store.check().await?;
-        Ok(store)
-    }
-
-    /// Connects to the database that a URL names, migrated or not.
-    ///
-    /// # Errors
-    /// `InvalidConfig` if the URL makes no sense, or the server refuses the user, the
-    /// password, the database or the encryption; `Unavailable` if it does not answer.
-    pub async fn connect(url: &str) -> Result<Self, Error> {
-        let (database, schema) = open::connect(url).await?;
-        Ok(Self { database, schema })
     }
 
     /// Creates the schema and its tables, or brings them up to date, in one transaction. May be

@@ -14,11 +14,19 @@ use crate::keys::Keys;
 use crate::server::Server;
 use crate::store::{DEFAULT_TIMEOUT, RedisStore};
 
-pub(crate) async fn open(url: &str) -> Result<RedisStore, Error> {
-    let url = RedisUrl::parse(url)?;
-    let store = url.store()?;
-    url.check(store.keys()).await?;
-    Ok(store)
+impl RedisStore {
+    /// Opens what a URL names. The crate's front page describes the URLs.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidConfig`] if the URL makes no sense, or the server refuses the username,
+    /// the password or the database, or is part of a cluster and the URL does not say so;
+    /// [`ErrorKind::Unavailable`] if it does not answer.
+    pub async fn open(url: &str) -> Result<Self, Error> {
+        let url = RedisUrl::parse(url)?;
+        let store = url.store()?;
+        url.check(store.keys()).await?;
+        Ok(store)
+    }
 }
 
 struct RedisUrl {

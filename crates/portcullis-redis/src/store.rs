@@ -11,7 +11,6 @@ use redis::cluster::ClusterClientBuilder;
 use crate::cluster::Cluster;
 use crate::connection::{Call, Connection};
 use crate::keys::Keys;
-use crate::open;
 use crate::server::Server;
 
 /// All that portcullis keeps, on a Redis server or a Redis Cluster. Clones share its connection.
@@ -44,16 +43,6 @@ impl RedisStore {
     pub fn on_cluster(builder: ClusterClientBuilder) -> Result<Self, Error> {
         let cluster = Cluster::new(builder);
         Self::on(Connection::Cluster(cluster.map_err(|_| unusable())?))
-    }
-
-    /// Opens what a URL names. The crate's front page describes the URLs.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidConfig`] if the URL makes no sense, or the server refuses the username,
-    /// the password or the database, or is part of a cluster and the URL does not say so;
-    /// [`ErrorKind::Unavailable`] if it does not answer.
-    pub async fn open(url: &str) -> Result<Self, Error> {
-        open::open(url).await
     }
 
     /// Sets what all keys begin with. Default `portcullis`; 1 to 64 ASCII letters, digits and
