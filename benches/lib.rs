@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use portcullis_core::{
     Arena, Authenticator, BoxError, Credential, CredentialStore, HashPool, LoginRequest,
-    MemoryStore, PasswordHasher, Reply, TokenEndpoint, UserId, Username,
+    MemoryCredentialStore, PasswordHasher, Reply, TokenEndpoint, UserId, Username,
 };
 use portcullis_jwt::{JwtIssuer, SigningKey};
 use portcullis_testkit::FakeHasher;
@@ -33,7 +33,7 @@ impl Overhead {
     pub fn new() -> Result<Self, BoxError> {
         let runtime = Builder::new_current_thread().build()?;
         let hasher = FakeHasher::new(1);
-        let store = MemoryStore::new();
+        let store = MemoryCredentialStore::new();
         let hash = hasher.hash(b"correct horse battery staple", &mut Arena::new())?;
         let names = (1..1_000).map(|n| format!("user{n}@example.com"));
         for (id, name) in std::iter::once("ada@example.com".to_owned())

@@ -19,8 +19,8 @@ use std::time::Instant;
 
 use portcullis_core::{
     Arena, Argon2Params, Argon2idHasher, Authenticator, BcryptScheme, Credential, CredentialStore,
-    HashPool, MAX_PASSWORD_BYTES, MemoryStore, MigratingHasher, PasswordHash, PasswordHasher,
-    Pbkdf2Scheme, ScryptScheme, Secret, UserId, UserStatus, Username,
+    HashPool, MAX_PASSWORD_BYTES, MemoryCredentialStore, MigratingHasher, PasswordHash,
+    PasswordHasher, Pbkdf2Scheme, ScryptScheme, Secret, UserId, UserStatus, Username,
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -72,7 +72,10 @@ fn main() -> ExitCode {
     // One pool, hence one arena: where it lies in memory tells nothing.
     let pool = HashPool::inline(Arc::clone(&hasher));
     let house = |store| House::new(store, &pool);
-    let (full, empty) = (house(users(&hash, &runtime)), house(MemoryStore::new()));
+    let (full, empty) = (
+        house(users(&hash, &runtime)),
+        house(MemoryCredentialStore::new()),
+    );
     let attempts = attempts(&full, &empty);
 
     let ours = measure(samples, &attempts, |attempt| {
@@ -106,12 +109,12 @@ fn main() -> ExitCode {
 }
 
 struct House {
-    store: Arc<MemoryStore>,
+    store: Arc<MemoryCredentialStore>,
     authenticator: Authenticator,
 }
 
 impl House {
-    fn new(store: MemoryStore, pool: &HashPool) -> Self {
+    fn new(store: MemoryCredentialStore, pool: &HashPool) -> Self {
         let store = Arc::new(store);
         let authenticator = Authenticator::new(Arc::clone(&store) as _, pool.clone());
         Self {
@@ -122,8 +125,8 @@ impl House {
 }
 
 /// A user for every state there is, and one for each way a hash may have been migrated.
-fn users(current: &PasswordHash, runtime: &Runtime) -> MemoryStore {
-    let store = MemoryStore::new();
+fn users(current: &PasswordHash, runtime: &Runtime) -> MemoryCredentialStore {
+    let store = MemoryCredentialStore::new();
     let add = |username: &str, hash: Option<PasswordHash>, status| {
         let mut user = Credential::new(UserId::new(username), Username::new(username));
         user.password_hash = hash;

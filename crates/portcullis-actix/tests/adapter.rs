@@ -17,8 +17,9 @@ use actix_web::web::{self, FormConfig, PayloadConfig, ServiceConfig};
 use actix_web::{App, HttpMessage, HttpResponse, HttpServer, error, test};
 use portcullis_actix::{Bearer, LoginRoutes};
 use portcullis_core::{
-    Authenticator, BearerGuard, Dialect, HashPool, HashPoolConfig, MemoryRefreshStore, MemoryStore,
-    MemoryThrottleStore, RefreshTokens, RemoteAddress, Scheme, Throttle, TokenEndpoint,
+    Authenticator, BearerGuard, Dialect, HashPool, HashPoolConfig, MemoryCredentialStore,
+    MemoryRefreshStore, MemoryThrottleStore, RefreshTokens, RemoteAddress, Scheme, Throttle,
+    TokenEndpoint,
 };
 use portcullis_testkit::fastapi::{self, Answer};
 use portcullis_testkit::{FakeHasher, FakeTokens, HashWork, InFlight};
@@ -268,7 +269,8 @@ async fn a_login_whose_client_has_gone_is_not_hashed() {
     let mut config = HashPoolConfig::default();
     config.threads = NonZero::<usize>::MIN;
     let pool = HashPool::new(Arc::clone(&hasher) as _, config).unwrap();
-    let authenticator = Authenticator::new(Arc::new(MemoryStore::new()), pool.clone()).unwrap();
+    let authenticator =
+        Authenticator::new(Arc::new(MemoryCredentialStore::new()), pool.clone()).unwrap();
     let login = LoginRoutes::new(TokenEndpoint::new(
         authenticator,
         Arc::new(FakeTokens::new()),

@@ -20,8 +20,9 @@ use axum::routing::get;
 use futures_util::stream::iter;
 use portcullis_axum::{Bearer, LoginRoutes};
 use portcullis_core::{
-    Authenticator, BearerGuard, Dialect, HashPool, HashPoolConfig, MemoryRefreshStore, MemoryStore,
-    MemoryThrottleStore, RefreshTokens, RemoteAddress, Scheme, Throttle, TokenEndpoint,
+    Authenticator, BearerGuard, Dialect, HashPool, HashPoolConfig, MemoryCredentialStore,
+    MemoryRefreshStore, MemoryThrottleStore, RefreshTokens, RemoteAddress, Scheme, Throttle,
+    TokenEndpoint,
 };
 use portcullis_testkit::fastapi::{self, Answer, Case};
 use portcullis_testkit::{FakeHasher, FakeTokens, HashWork, InFlight};
@@ -291,7 +292,8 @@ async fn a_login_whose_client_has_gone_is_not_hashed() {
     let mut config = HashPoolConfig::default();
     config.threads = NonZero::<usize>::MIN;
     let pool = HashPool::new(Arc::clone(&hasher) as _, config).unwrap();
-    let authenticator = Authenticator::new(Arc::new(MemoryStore::new()), pool.clone()).unwrap();
+    let authenticator =
+        Authenticator::new(Arc::new(MemoryCredentialStore::new()), pool.clone()).unwrap();
     let endpoint = TokenEndpoint::new(authenticator, Arc::new(FakeTokens::new()));
     let in_flight = InFlight::default();
     let counter = in_flight.clone();

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::clock::Clock;
+use crate::credential_store::{Credential, CredentialStore, UserId, UserStatus, Username};
 use crate::error::{Error, ErrorKind};
 use crate::password::{
     Arena, HashPool, MAX_PASSWORD_BYTES, PasswordHash, PasswordHasher, TargetTime, Verdict,
 };
 use crate::secret::Secret;
-use crate::store::{Credential, CredentialStore, UserId, UserStatus, Username};
 
 /// Checks passwords. The only place that decides whether one is right.
 ///

@@ -24,11 +24,11 @@ use crate::validation::ValidationErrors;
 /// ```
 /// # use std::sync::Arc;
 /// # use portcullis_core::{Argon2idHasher, Argon2Params, Authenticator, Error, HashPool};
-/// # use portcullis_core::{HashPoolConfig, MemoryStore, TokenEndpoint, TokenIssuer};
+/// # use portcullis_core::{HashPoolConfig, MemoryCredentialStore, TokenEndpoint, TokenIssuer};
 /// fn endpoint(issuer: Arc<dyn TokenIssuer>) -> Result<TokenEndpoint, Error> {
 ///     let hasher = Arc::new(Argon2idHasher::new(Argon2Params::default()));
 ///     let pool = HashPool::new(hasher, HashPoolConfig::default())?;
-///     let authenticator = Authenticator::new(Arc::new(MemoryStore::new()), pool)?;
+///     let authenticator = Authenticator::new(Arc::new(MemoryCredentialStore::new()), pool)?;
 ///     Ok(TokenEndpoint::new(authenticator, issuer))
 /// }
 /// ```

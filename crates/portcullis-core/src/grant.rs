@@ -1,8 +1,8 @@
 //! Turns a form into a password grant, or into the list of everything that is wrong with it.
 
+use crate::credential_store::Username;
 use crate::form::{FormData, FormValue};
 use crate::secret::Secret;
-use crate::store::Username;
 use crate::validation::ValidationErrorKind::{Missing, StringPatternMismatch, StringType};
 use crate::validation::{ValidationError, ValidationErrorKind, ValidationErrors};
 

@@ -6,8 +6,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::credential_store::{Credential, CredentialStore, UserStatus};
 use crate::error::{Error, ErrorKind};
-use crate::store::{Credential, CredentialStore, UserStatus};
 use crate::token::{Claims, TokenVerifier};
 
 /// Lets requests through that carry a valid access token (RFC 6750 §2.1).

@@ -10,6 +10,9 @@ pub use clock::{Clock, SystemClock};
 mod cookie;
 pub use cookie::{RefreshCookie, SameSite};
 
+mod credential_store;
+pub use credential_store::{Credential, CredentialStore, UserId, UserStatus, Username};
+
 mod endpoint;
 pub use endpoint::{Login, LoginRefusal, LoginRequest, Operation, TokenEndpoint};
 
@@ -28,7 +31,9 @@ pub use guard::{Bearer, BearerGuard, BearerRefusal, bearer_token};
 mod housekeeping;
 
 mod memory;
-pub use memory::{MemoryRefreshStore, MemoryStore, MemoryThrottleStore, MemoryTokenStore};
+pub use memory::{
+    MemoryCredentialStore, MemoryRefreshStore, MemoryThrottleStore, MemoryTokenStore,
+};
 
 mod opaque;
 pub use opaque::{OpaqueIssuer, OpaqueVerifier};
@@ -70,9 +75,6 @@ pub use route::{Origin, Route, Routes, Scheme};
 
 mod secret;
 pub use secret::{BodyBuffer, BodyTooLarge, Secret};
-
-mod store;
-pub use store::{Credential, CredentialStore, UserId, UserStatus, Username};
 
 mod throttle;
 pub use throttle::{Admission, Attempt, Throttle, ThrottlePolicy};

@@ -6,8 +6,8 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 
+use crate::credential_store::Username;
 use crate::error::Error;
-use crate::store::Username;
 
 /// Keeps what a [`Throttle`](crate::Throttle) has counted. Implement this to put it anywhere; prove
 /// it with the conformance suite of `portcullis-testkit`.

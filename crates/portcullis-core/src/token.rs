@@ -5,9 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 
+use crate::credential_store::UserId;
 use crate::error::Error;
 use crate::secret::Secret;
-use crate::store::UserId;
 
 /// Makes access tokens.
 #[async_trait]

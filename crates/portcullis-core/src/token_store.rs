@@ -6,8 +6,8 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 
+use crate::credential_store::UserId;
 use crate::error::Error;
-use crate::store::UserId;
 use crate::token::Claims;
 
 /// Keeps the opaque access tokens that are good, by their hashes. Implement this to put them

@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use portcullis_core::{
     Authentication, Authenticator, BoxError, Clock, Credential, CredentialStore, HashPool,
-    HashPoolConfig, MemoryStore, PasswordHash, Secret, TokenRequest, UserId, UserStatus, Username,
+    HashPoolConfig, MemoryCredentialStore, PasswordHash, Secret, TokenRequest, UserId, UserStatus,
+    Username,
 };
 use portcullis_testkit::{FakeHasher, HashWork, ManualClock};
 
@@ -62,7 +63,7 @@ async fn every_refusal_does_the_same_work() -> Result<(), BoxError> {
 
 #[tokio::test]
 async fn an_empty_store_does_the_same_work() -> Result<(), BoxError> {
-    let house = House::of(MemoryStore::new())?;
+    let house = House::of(MemoryCredentialStore::new())?;
     for password in ["right", "decoy", &"right".repeat(2_000)] {
         let authentication = house.login("ada", password).await?;
         assert!(matches!(authentication, Authentication::Refused));
@@ -100,7 +101,7 @@ async fn an_obsolete_hash_is_replaced_after_a_match() -> Result<(), BoxError> {
 async fn checking_a_cheaper_hash_takes_as_long_as_checking_a_current_one() -> Result<(), BoxError> {
     let clock = Arc::new(ManualClock::new(SystemTime::UNIX_EPOCH));
     let hasher = Arc::new(FakeHasher::new(10).with_clock(Arc::clone(&clock)));
-    let store = Arc::new(MemoryStore::new());
+    let store = Arc::new(MemoryCredentialStore::new());
     for (username, hash) in [
         ("cheap", format!("$fake$1${RIGHT}")),
         ("current", format!("$fake$10${RIGHT}")),
@@ -186,7 +187,7 @@ async fn an_interruption_costs_a_cheaper_check_as_much_as_a_current_one() -> Res
         own,
         others: AtomicU64::new(0),
     });
-    let store = Arc::new(MemoryStore::new());
+    let store = Arc::new(MemoryCredentialStore::new());
     let ada = Username::new("ada");
     let credential = Credential::new(UserId::new("ada"), ada.clone())
         .with_password_hash(PasswordHash::new(format!("$fake$1${RIGHT}")));
@@ -208,7 +209,7 @@ async fn a_login_is_as_old_as_its_look_up() -> Result<(), BoxError> {
     let clock = Arc::new(ManualClock::new(SystemTime::UNIX_EPOCH));
     // Long enough for somebody to change the password meanwhile.
     let hasher = FakeHasher::new(10).with_clock(Arc::clone(&clock));
-    let store = Arc::new(MemoryStore::new());
+    let store = Arc::new(MemoryCredentialStore::new());
     let credential = Credential::new(UserId::new("ada"), Username::new("ada"))
         .with_password_hash(PasswordHash::new(format!("$fake$10${RIGHT}")));
     store.create(&credential).await?;
@@ -238,13 +239,13 @@ async fn a_login_is_as_old_as_its_look_up() -> Result<(), BoxError> {
 struct House {
     authenticator: Authenticator,
     hasher: Arc<FakeHasher>,
-    store: Arc<MemoryStore>,
+    store: Arc<MemoryCredentialStore>,
 }
 
 impl House {
     async fn new() -> Result<Self, BoxError> {
         let right = format!("$fake$1${RIGHT}");
-        let store = MemoryStore::new();
+        let store = MemoryCredentialStore::new();
         for (username, hash, status) in [
             ("ada", Some(right.as_str()), UserStatus::Enabled),
             ("disabled", Some(&right), UserStatus::Disabled),
@@ -261,7 +262,7 @@ impl House {
         Self::of(store)
     }
 
-    fn of(store: MemoryStore) -> Result<Self, BoxError> {
+    fn of(store: MemoryCredentialStore) -> Result<Self, BoxError> {
         let store = Arc::new(store);
         let hasher = Arc::new(FakeHasher::new(1));
         let pool = HashPool::inline(Arc::clone(&hasher) as _);

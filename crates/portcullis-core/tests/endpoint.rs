@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use portcullis_core::{
     Authenticator, BoxError, Credential, CredentialStore, Dialect, Error, ErrorKind,
-    GrantTypePolicy, HashPool, LoginRequest, MemoryStore, Reply, Secret, TokenEndpoint,
+    GrantTypePolicy, HashPool, LoginRequest, MemoryCredentialStore, Reply, Secret, TokenEndpoint,
     TokenIssuer, TokenRequest, TokenResponse, UserId, Username, async_trait,
 };
 use portcullis_testkit::fastapi::{self, Answer, Case};
@@ -262,8 +262,8 @@ async fn check(endpoint: &TokenEndpoint, body: &str, status: u16, answer: &str) 
 }
 
 /// The two users of the recordings.
-async fn users() -> Result<Arc<MemoryStore>, BoxError> {
-    let store = MemoryStore::new();
+async fn users() -> Result<Arc<MemoryCredentialStore>, BoxError> {
+    let store = MemoryCredentialStore::new();
     let hasher = FakeHasher::new(1);
     let arena = &mut portcullis_core::Arena::new();
     for (id, (username, password)) in (1..).zip(fastapi::USERS) {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use portcullis_core::{
-    BearerGuard, BearerRefusal, Claims, Credential, CredentialStore, Error, ErrorKind, MemoryStore,
-    TokenVerifier, UserId, UserStatus, Username, async_trait, bearer_token,
+    BearerGuard, BearerRefusal, Claims, Credential, CredentialStore, Error, ErrorKind,
+    MemoryCredentialStore, TokenVerifier, UserId, UserStatus, Username, async_trait, bearer_token,
 };
 use portcullis_testkit::fastapi;
 use serde_json::Value;
@@ -116,7 +116,7 @@ async fn check_stored(
     stored: &Credential,
     iat: SystemTime,
 ) -> Result<Option<Credential>, BearerRefusal> {
-    let store = MemoryStore::new();
+    let store = MemoryCredentialStore::new();
     assert!(store.create(stored).await.is_ok());
     BearerGuard::new(Arc::new(FakeVerifier(claims("ada", iat))))
         .with_credential_check(Arc::new(store))

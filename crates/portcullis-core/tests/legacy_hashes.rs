@@ -16,8 +16,8 @@ use std::time::{Duration, SystemTime};
 use portcullis_core::{
     Arena, Argon2Limits, Argon2Params, Argon2idHasher, Authentication, Authenticator, BcryptScheme,
     Clock, Credential, CredentialStore, Error, ErrorKind, HashPool, HashPoolConfig, HashScheme,
-    MAX_PASSWORD_BYTES, MemoryStore, MigratingHasher, PasswordHash, PasswordHasher, Pbkdf2Scheme,
-    ScryptLimits, ScryptScheme, Secret, UserId, Username, Verdict,
+    MAX_PASSWORD_BYTES, MemoryCredentialStore, MigratingHasher, PasswordHash, PasswordHasher,
+    Pbkdf2Scheme, ScryptLimits, ScryptScheme, Secret, UserId, Username, Verdict,
 };
 use portcullis_testkit::ManualClock;
 use proptest::prelude::*;
@@ -155,7 +155,7 @@ async fn a_migrated_user_is_upgraded_at_the_next_login() {
         .iter()
         .find(|case| case.hash.starts_with("pbkdf2_sha256$"))
         .unwrap();
-    let store = Arc::new(MemoryStore::new());
+    let store = Arc::new(MemoryCredentialStore::new());
     let mut user = Credential::new(user_id.clone(), username.clone());
     user.password_hash = Some(PasswordHash::new(&*case.hash));
     store.create(&user).await.unwrap();
@@ -229,7 +229,7 @@ async fn a_refusal_takes_one_check_and_its_time_whoever_made_the_hash() {
     let mut config = HashPoolConfig::default();
     config.clock = Arc::clone(&clock) as _;
     let pool = HashPool::new(Arc::clone(&hasher) as _, config).unwrap();
-    let store = Arc::new(MemoryStore::new());
+    let store = Arc::new(MemoryCredentialStore::new());
     let authenticator = Authenticator::new(Arc::clone(&store) as _, pool).unwrap();
     for case in RECORDED.iter() {
         let username = Username::new(&*case.hash);

@@ -1,9 +1,9 @@
 //! The memory stores keep the promises of their traits.
 
 mod users {
-    use portcullis_core::MemoryStore;
+    use portcullis_core::MemoryCredentialStore;
 
-    portcullis_testkit::credential_store_suite!(async { MemoryStore::new() });
+    portcullis_testkit::credential_store_suite!(async { MemoryCredentialStore::new() });
 }
 
 mod tokens {

@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use portcullis_core::{
     Arena, Authenticator, BoxError, Credential, CredentialStore, Dialect, Error, ErrorKind,
-    FamilyKey, FamilyRecord, HashPool, HashPoolConfig, LoginRequest, MemoryRefreshStore,
-    MemoryStore, Operation, PasswordHasher, RefreshCookie, RefreshPolicy, RefreshStore,
+    FamilyKey, FamilyRecord, HashPool, HashPoolConfig, LoginRequest, MemoryCredentialStore,
+    MemoryRefreshStore, Operation, PasswordHasher, RefreshCookie, RefreshPolicy, RefreshStore,
     RefreshTokens, Reply, SameSite, Secret, TokenEndpoint, TokenIssuer, TokenRequest,
     TokenResponse, UserId, UserStatus, Username, async_trait,
 };
@@ -779,7 +779,7 @@ fn body_token(reply: &Reply, access_token: &str, scope: &str) -> String {
 struct Site {
     tokens: RefreshTokens,
     store: Arc<Store>,
-    users: Arc<MemoryStore>,
+    users: Arc<MemoryCredentialStore>,
     clock: Arc<ManualClock>,
     random: Arc<SeededRandom>,
 }
@@ -795,7 +795,7 @@ impl Site {
         Self {
             tokens,
             store,
-            users: Arc::new(MemoryStore::new()),
+            users: Arc::new(MemoryCredentialStore::new()),
             clock,
             random,
         }

@@ -7,9 +7,9 @@ use std::time::{Duration, SystemTime};
 
 use portcullis_core::{
     Admission, Attempt, Authenticator, BoxError, Clock, Credential, CredentialStore, Dialect,
-    ErrorKind, HashPool, LoginRequest, MemoryStore, MemoryThrottleStore, RemoteAddress, Reply,
-    Throttle, ThrottleKey, ThrottlePolicy, ThrottleRecord, ThrottleStore, TokenEndpoint, UserId,
-    Username,
+    ErrorKind, HashPool, LoginRequest, MemoryCredentialStore, MemoryThrottleStore, RemoteAddress,
+    Reply, Throttle, ThrottleKey, ThrottlePolicy, ThrottleRecord, ThrottleStore, TokenEndpoint,
+    UserId, Username,
 };
 use portcullis_testkit::{BrokenStore, FakeHasher, FakeTokens, ManualClock};
 
@@ -568,7 +568,7 @@ impl Login {
     async fn new() -> Result<Self, BoxError> {
         let hasher = Arc::new(FakeHasher::new(1));
         let pool = HashPool::inline(Arc::clone(&hasher) as _);
-        let users = Arc::new(MemoryStore::new());
+        let users = Arc::new(MemoryCredentialStore::new());
         let mut ada = Credential::new(UserId::new("1"), Username::new("ada"));
         ada.password_hash = Some(pool.hash("right".to_owned().into()).await?);
         users.create(&ada).await?;

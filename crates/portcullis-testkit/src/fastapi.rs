@@ -9,7 +9,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use portcullis_core::{
-    Arena, Authenticator, Credential, CredentialStore, Error, HashPool, MemoryStore,
+    Arena, Authenticator, Credential, CredentialStore, Error, HashPool, MemoryCredentialStore,
     PasswordHasher, TokenEndpoint, UserId, Username,
 };
 use serde::Deserialize;
@@ -45,7 +45,7 @@ pub fn cases() -> Vec<Case> {
 /// None that a test could do anything about.
 pub async fn endpoint() -> Result<TokenEndpoint, Error> {
     let hasher = Arc::new(FakeHasher::new(1));
-    let store = MemoryStore::new();
+    let store = MemoryCredentialStore::new();
     for (username, password) in USERS {
         let hash = hasher.hash(password.as_bytes(), &mut Arena::new())?;
         let user = Credential::new(UserId::new(username), Username::new(username));

@@ -28,7 +28,7 @@ use crate::token_store::claims;
 /// ```no_run
 /// use std::sync::Arc;
 ///
-/// # use portcullis_core::MemoryStore as MyStore;
+/// # use portcullis_core::MemoryCredentialStore as MyStore;
 /// # async fn open_my_store(_: &str) -> MyStore { MyStore::new() }
 /// # let directory = "/tmp/mine";
 /// // In the test `of_processes_that_race_one_wins` of tests/conformance.rs:

@@ -17,10 +17,10 @@ pub type Outcome = Result<(), Violation>;
 /// `subject` runs on that runtime too: a store may need it to open.
 ///
 /// ```
-/// use portcullis_core::MemoryStore;
+/// use portcullis_core::MemoryCredentialStore;
 /// use portcullis_testkit::{check, credential_store};
 ///
-/// check(async { MemoryStore::new() }, credential_store::absent_is_none)?;
+/// check(async { MemoryCredentialStore::new() }, credential_store::absent_is_none)?;
 /// # Ok::<(), portcullis_testkit::Violation>(())
 /// ```
 ///

@@ -8,8 +8,8 @@ use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
 use portcullis_core::{
-    Credential, CredentialStore, Error, ErrorKind, MemoryStore, PasswordHash, UserId, UserStatus,
-    Username, async_trait,
+    Credential, CredentialStore, Error, ErrorKind, MemoryCredentialStore, PasswordHash, UserId,
+    UserStatus, Username, async_trait,
 };
 use portcullis_testkit::{Outcome, Subject, credential_store};
 
@@ -227,7 +227,7 @@ fn run(
     move |fault| {
         let store = Broken {
             fault,
-            users: MemoryStore::new(),
+            users: MemoryCredentialStore::new(),
             deleted: Mutex::default(),
         };
         tokio::runtime::Builder::new_current_thread()
@@ -274,7 +274,7 @@ enum Fault {
 #[derive(Debug)]
 struct Broken {
     fault: Fault,
-    users: MemoryStore,
+    users: MemoryCredentialStore,
     deleted: Mutex<Vec<UserId>>,
 }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use portcullis_core::{
-    CredentialStore, Error, ErrorKind, MemoryRefreshStore, MemoryStore, MemoryThrottleStore,
-    MemoryTokenStore, RefreshStore, ThrottleStore, TokenStore,
+    CredentialStore, Error, ErrorKind, MemoryCredentialStore, MemoryRefreshStore,
+    MemoryThrottleStore, MemoryTokenStore, RefreshStore, ThrottleStore, TokenStore,
 };
 #[cfg(feature = "postgres")]
 use portcullis_postgres::PostgresStore;
@@ -33,7 +33,7 @@ pub struct Stores {
 ///
 /// | URL | stores | feature |
 /// |---|---|---|
-/// | `memory:` | [`MemoryStore`], [`MemoryTokenStore`], [`MemoryRefreshStore`] and [`MemoryThrottleStore`], empty | always there |
+/// | `memory:` | [`MemoryCredentialStore`], [`MemoryTokenStore`], [`MemoryRefreshStore`] and [`MemoryThrottleStore`], empty | always there |
 /// | `sqlite://PATH` | `SqliteStore`, created if absent, its tables brought up to date | `sqlite` |
 /// | `postgres://USER:PASSWORD@HOST/DATABASE` | `PostgresStore`, whose tables [`migrate`] makes | `postgres` |
 /// | `redis://USER:PASSWORD@HOST/DATABASE`, `rediss:` for TLS | `RedisStore`, on a server or a cluster | `redis` |
@@ -58,7 +58,7 @@ pub struct Stores {
 pub async fn open(url: &str) -> Result<Stores, Error> {
     match Backend::of(url)? {
         Backend::Memory => Ok(Stores {
-            credentials: Arc::new(MemoryStore::new()),
+            credentials: Arc::new(MemoryCredentialStore::new()),
             tokens: Arc::new(MemoryTokenStore::new()),
             refresh: Arc::new(MemoryRefreshStore::new()),
             throttle: Arc::new(MemoryThrottleStore::new()),

@@ -10,4 +10,4 @@ mod tokens;
 pub use tokens::MemoryTokenStore;
 
 mod users;
-pub use users::MemoryStore;
+pub use users::MemoryCredentialStore;

@@ -8,8 +8,8 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 
+use crate::credential_store::UserId;
 use crate::error::{Error, ErrorKind};
-use crate::store::UserId;
 use crate::token::Claims;
 use crate::token_store::{TokenHash, TokenStore};
 

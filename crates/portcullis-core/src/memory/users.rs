@@ -8,17 +8,17 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 
+use crate::credential_store::{Credential, CredentialStore, UserId, UserStatus, Username};
 use crate::error::{Error, ErrorKind};
 use crate::password::PasswordHash;
-use crate::store::{Credential, CredentialStore, UserId, UserStatus, Username};
 
 /// A [`CredentialStore`] that forgets everything when it is dropped.
 #[derive(Default)]
-pub struct MemoryStore {
+pub struct MemoryCredentialStore {
     users: RwLock<Users>,
 }
 
-impl MemoryStore {
+impl MemoryCredentialStore {
     /// Makes an empty store.
     #[must_use]
     pub fn new() -> Self {
@@ -36,7 +36,7 @@ impl MemoryStore {
 }
 
 #[async_trait]
-impl CredentialStore for MemoryStore {
+impl CredentialStore for MemoryCredentialStore {
     async fn find(&self, username: &Username) -> Result<Option<Credential>, Error> {
         Ok(self.read().by_name.get(username).cloned())
     }
@@ -116,9 +116,9 @@ impl CredentialStore for MemoryStore {
     }
 }
 
-impl fmt::Debug for MemoryStore {
+impl fmt::Debug for MemoryCredentialStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryStore")
+        f.debug_struct("MemoryCredentialStore")
             .field("users", &self.read().by_name.len())
             .finish()
     }

@@ -6,12 +6,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use zeroize::Zeroizing;
 
 use crate::clock::{Clock, SystemClock, since_1970};
+use crate::credential_store::UserId;
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::housekeeping::Housekeeping;
 use crate::random::{OsRandom, SecureRandom};
 use crate::refresh_store::{FamilyKey, FamilyRecord, RefreshStore};
 use crate::secret::Secret;
-use crate::store::UserId;
 use crate::token::{TokenRequest, short_client_id};
 
 mod family;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::clock::{Clock, SystemClock, since_1970};
+use crate::credential_store::Username;
 use crate::error::{Error, ErrorKind};
 use crate::housekeeping::Housekeeping;
-use crate::store::Username;
 use crate::throttle_store::{ThrottleKey, ThrottleRecord, ThrottleStore};
 
 mod attempts;

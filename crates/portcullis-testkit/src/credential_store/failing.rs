@@ -37,10 +37,10 @@ pub async fn an_unreachable_store_is_unavailable(
 /// `user` was created in `subject` and then spoiled, by means that only the backend's test knows.
 ///
 /// ```
-/// # use portcullis_core::{Credential, MemoryStore, UserId, Username};
+/// # use portcullis_core::{Credential, MemoryCredentialStore, UserId, Username};
 /// # use portcullis_testkit::{check, credential_store};
 /// # let user = Credential::new(UserId::new("1"), Username::new("alice"));
-/// # let a_store_with_a_spoiled_user = async { MemoryStore::new() };
+/// # let a_store_with_a_spoiled_user = async { MemoryCredentialStore::new() };
 /// let outcome = check(a_store_with_a_spoiled_user, async |subject| {
 ///     credential_store::an_unreadable_user_is_corrupt(subject, &user).await
 /// });

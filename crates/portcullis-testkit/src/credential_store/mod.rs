@@ -54,9 +54,9 @@ pub use listing::{list_pages_in_byte_order, list_starts_after_any_name};
 ///
 /// ```
 /// mod memory_store {
-///     use portcullis_core::MemoryStore;
+///     use portcullis_core::MemoryCredentialStore;
 ///
-///     portcullis_testkit::credential_store_suite!(async { MemoryStore::new() });
+///     portcullis_testkit::credential_store_suite!(async { MemoryCredentialStore::new() });
 /// }
 /// # fn main() {}
 /// ```
