@@ -88,6 +88,9 @@ pub use token::{Claims, TokenIssuer, TokenRequest, TokenResponse, TokenVerifier}
 mod token_store;
 pub use token_store::{TokenHash, TokenStore};
 
+mod unix_time;
+pub use unix_time::UnixTime;
+
 mod validation;
 pub use validation::{ValidationError, ValidationErrorKind, ValidationErrors};
 

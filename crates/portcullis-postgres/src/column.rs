@@ -1,7 +1,8 @@
 //! Turns values into what a column holds, and back.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
+use portcullis_core::UnixTime;
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::types::Oid;
@@ -29,7 +30,7 @@ pub(crate) fn texts(row: &PgRow, column: &str) -> Result<Vec<String>, sqlx::Erro
     texts.into_iter().map(utf_8).collect()
 }
 
-/// A time from 1970 on, to the microsecond, for a `timestamptz`.
+/// A time from 1970 to 9999, to the microsecond, for a `timestamptz`.
 pub(crate) struct Timestamp(pub(crate) SystemTime);
 
 impl Type<Postgres> for Timestamp {
@@ -41,8 +42,8 @@ impl Type<Postgres> for Timestamp {
 /// On the wire it is a number of microseconds since 2000.
 impl Encode<'_, Postgres> for Timestamp {
     fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
-        let since_1970 = self.0.duration_since(SystemTime::UNIX_EPOCH)?;
-        let since_2000 = i64::try_from(since_1970.as_micros())? - FROM_1970_TO_2000;
+        let time = UnixTime::from_system(self.0).ok_or("a time is out of range")?;
+        let since_2000 = time.micros().cast_signed() - FROM_1970_TO_2000;
         <i64 as Encode<Postgres>>::encode(since_2000, buffer)
     }
 }
@@ -50,11 +51,10 @@ impl Encode<'_, Postgres> for Timestamp {
 impl Decode<'_, Postgres> for Timestamp {
     fn decode(value: PgValueRef<'_>) -> Result<Self, BoxDynError> {
         let since_2000 = <i64 as Decode<Postgres>>::decode(value)?;
-        let since_1970 = u64::try_from(i128::from(since_2000) + i128::from(FROM_1970_TO_2000))?;
-        SystemTime::UNIX_EPOCH
-            .checked_add(Duration::from_micros(since_1970))
-            .map(Self)
-            .ok_or_else(|| "a time is out of range".into())
+        // What an application has put beyond 9999, `infinity` too, is as good as the end of that.
+        let micros = u64::try_from(since_2000.saturating_add(FROM_1970_TO_2000))?;
+        let time = UnixTime::from_micros(micros).unwrap_or(UnixTime::MAX);
+        Ok(Self(time.to_system()))
     }
 }
 

@@ -1,9 +1,9 @@
 //! The fields of one hash, and what values look like in them.
 
 use std::collections::HashMap;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use portcullis_core::Error;
+use portcullis_core::{Error, UnixTime};
 
 use crate::error::{cannot_store, corrupt};
 
@@ -29,15 +29,16 @@ impl Fields {
         serde_json::from_str(&self.text(name)?).map_err(|_| corrupt(name))
     }
 
-    /// A number of `unit`s since 1970.
+    /// A number since 1970: `from` is of its unit.
     pub(crate) fn time(
         &mut self,
         name: &'static str,
-        unit: fn(u64) -> Duration,
+        from: fn(u64) -> Option<UnixTime>,
     ) -> Result<SystemTime, Error> {
         let number = self.text(name)?.parse().ok();
         number
-            .and_then(|number| SystemTime::UNIX_EPOCH.checked_add(unit(number)))
+            .and_then(from)
+            .map(UnixTime::to_system)
             .ok_or_else(|| corrupt(name))
     }
 }
@@ -46,7 +47,14 @@ pub(crate) fn json(name: &str, texts: &[String]) -> Result<String, Error> {
     serde_json::to_string(texts).map_err(|error| cannot_store(name).with_source(error))
 }
 
-pub(crate) fn since_1970(name: &str, time: SystemTime) -> Result<Duration, Error> {
-    time.duration_since(SystemTime::UNIX_EPOCH)
-        .map_err(|_| cannot_store(name))
+pub(crate) fn unix_time(name: &str, time: SystemTime) -> Result<UnixTime, Error> {
+    UnixTime::from_system(time).ok_or_else(|| cannot_store(name))
 }
+
+/// When Redis may drop what expires at `time`, in seconds since 1970.
+pub(crate) fn drop_at(name: &str, time: SystemTime) -> Result<String, Error> {
+    Ok((unix_time(name, time)?.seconds() + SLACK_SECONDS).to_string())
+}
+
+/// How long Redis keeps what has expired: its clock may be ahead of that by which others decide.
+const SLACK_SECONDS: u64 = 300;

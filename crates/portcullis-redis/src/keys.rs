@@ -1,7 +1,6 @@
 //! The names of the keys.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use portcullis_core::{Error, ErrorKind, FamilyKey, ThrottleKey, TokenHash, UserId, Username};
 
@@ -86,6 +85,3 @@ impl Keys {
         key
     }
 }
-
-/// How long Redis keeps what has expired: its clock may be ahead of that by which others decide.
-pub(crate) const SLACK: Duration = Duration::from_secs(300);

@@ -6,8 +6,7 @@ use portcullis_core::{
     Error, ErrorKind, FamilyKey, FamilyRecord, RefreshStore, UserId, async_trait,
 };
 
-use crate::fields::since_1970;
-use crate::keys::SLACK;
+use crate::fields::drop_at;
 use crate::script::{REPLACE_FAMILY, REVOKE};
 use crate::store::RedisStore;
 
@@ -25,7 +24,7 @@ impl RefreshStore for RedisStore {
     ) -> Result<(), Error> {
         let (key, notes) = (self.keys().family(key), self.keys().families_of(subject));
         let fields = [SUB, subject.as_str(), RECORD, record.as_str()];
-        let (drop_at, last_drop_at) = (drop_at(expires_at)?, drop_at(ends_at)?);
+        let (drop_at, last_drop_at) = (drop_at(TIME, expires_at)?, drop_at(TIME, ends_at)?);
         self.insert_noted(&notes, &key, &fields, &drop_at, &last_drop_at)
             .await?
             .then_some(())
@@ -46,7 +45,7 @@ impl RefreshStore for RedisStore {
         expires_at: SystemTime,
     ) -> Result<bool, Error> {
         let key = self.keys().family(key);
-        let arguments = [old.as_str(), new.as_str(), &drop_at(expires_at)?];
+        let arguments = [old.as_str(), new.as_str(), &drop_at(TIME, expires_at)?];
         self.call().run(&REPLACE_FAMILY, &[&key], &arguments).await
     }
 
@@ -67,11 +66,8 @@ impl RefreshStore for RedisStore {
     }
 }
 
-fn drop_at(time: SystemTime) -> Result<String, Error> {
-    let drop_at = since_1970("the time of a refresh token", time)? + SLACK;
-    Ok(drop_at.as_secs().to_string())
-}
-
 // The fields of a family. Scripts name them too.
 const RECORD: &str = "record";
 const SUB: &str = "sub";
+
+const TIME: &str = "the time of a refresh token";

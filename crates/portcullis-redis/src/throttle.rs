@@ -4,8 +4,7 @@ use std::time::SystemTime;
 
 use portcullis_core::{Error, ThrottleKey, ThrottleRecord, ThrottleStore, async_trait};
 
-use crate::fields::since_1970;
-use crate::keys::SLACK;
+use crate::fields::drop_at;
 use crate::script::REPLACE_ATTEMPTS;
 use crate::store::RedisStore;
 
@@ -26,8 +25,7 @@ impl ThrottleStore for RedisStore {
         expires_at: SystemTime,
     ) -> Result<bool, Error> {
         let key = self.keys().attempts(key);
-        let drop_at = since_1970("expires_at", expires_at)? + SLACK;
-        let drop_at = drop_at.as_secs().to_string();
+        let drop_at = drop_at("expires_at", expires_at)?;
         let mut arguments = vec![new.as_str(), &drop_at];
         arguments.extend(old.map(ThrottleRecord::as_str));
         self.call()

@@ -1,11 +1,12 @@
 //! The keys of tokens as a [`TokenStore`].
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use portcullis_core::{Claims, Error, ErrorKind, TokenHash, TokenStore, UserId, async_trait};
+use portcullis_core::{
+    Claims, Error, ErrorKind, TokenHash, TokenStore, UnixTime, UserId, async_trait,
+};
 
-use crate::fields::{Fields, json, since_1970};
-use crate::keys::SLACK;
+use crate::fields::{Fields, drop_at, json, unix_time};
 use crate::script::REVOKE;
 use crate::store::RedisStore;
 
@@ -14,10 +15,9 @@ use crate::store::RedisStore;
 impl TokenStore for RedisStore {
     async fn insert(&self, hash: &TokenHash, claims: &Claims) -> Result<(), Error> {
         let (key, tokens) = (self.keys().token(hash), self.keys().tokens_of(&claims.sub));
-        let iat = since_1970(IAT, claims.iat)?.as_secs().to_string();
-        let exp = since_1970(EXP, claims.exp)?;
-        let drop_at = (exp + SLACK).as_secs().to_string();
-        let exp = exp.as_secs().to_string();
+        let iat = unix_time(IAT, claims.iat)?.seconds().to_string();
+        let exp = unix_time(EXP, claims.exp)?.seconds().to_string();
+        let drop_at = drop_at(EXP, claims.exp)?;
         let aud = json(AUD, &claims.aud)?;
         let scopes = json(SCOPES, &claims.scopes)?;
         let mut fields = vec![
@@ -72,8 +72,8 @@ fn claims(mut fields: Fields) -> Result<Claims, Error> {
         fields.text(ISS)?,
         UserId::new(fields.text(SUB)?),
         fields.list(AUD)?,
-        fields.time(IAT, Duration::from_secs)?,
-        fields.time(EXP, Duration::from_secs)?,
+        fields.time(IAT, UnixTime::from_seconds)?,
+        fields.time(EXP, UnixTime::from_seconds)?,
         fields.text(JTI)?,
     );
     claims.client_id = fields.take(CLIENT_ID);

@@ -1,16 +1,16 @@
 //! The keys of users as a [`CredentialStore`].
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use futures_util::future::try_join_all;
 use portcullis_core::{
-    Credential, CredentialStore, Error, ErrorKind, PasswordHash, UserId, UserStatus, Username,
-    async_trait,
+    Credential, CredentialStore, Error, ErrorKind, PasswordHash, UnixTime, UserId, UserStatus,
+    Username, async_trait,
 };
 
 use crate::connection::Call;
 use crate::error::{cannot_store, corrupt};
-use crate::fields::{Fields, json, since_1970};
+use crate::fields::{Fields, json, unix_time};
 use crate::script::{CHANGE_USER, CREATE_USER, DELETE_USER, REPLACE_HASH};
 use crate::store::RedisStore;
 
@@ -191,7 +191,7 @@ fn credential(username: &Username, mut fields: Fields) -> Result<Credential, Err
         _ => return Err(corrupt(STATUS)),
     };
     credential.scopes = fields.list(SCOPES)?;
-    credential.tokens_valid_from = fields.time(TOKENS_VALID_FROM, Duration::from_micros)?;
+    credential.tokens_valid_from = fields.time(TOKENS_VALID_FROM, UnixTime::from_micros)?;
     Ok(credential)
 }
 
@@ -204,7 +204,7 @@ fn status_text(status: UserStatus) -> Result<&'static str, Error> {
 }
 
 fn microseconds(time: SystemTime) -> Result<String, Error> {
-    Ok(since_1970(TOKENS_VALID_FROM, time)?.as_micros().to_string())
+    Ok(unix_time(TOKENS_VALID_FROM, time)?.micros().to_string())
 }
 
 /// How many users are read at a time.

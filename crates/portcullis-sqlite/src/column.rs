@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use portcullis_core::{Error, ErrorKind};
+use portcullis_core::{Error, ErrorKind, UnixTime};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
@@ -19,10 +19,29 @@ pub(crate) fn list(row: &SqliteRow, column: &str) -> Result<Vec<String>, sqlx::E
 
 /// Whole seconds since 1970; a fraction is dropped.
 pub(crate) fn seconds(time: SystemTime) -> Result<i64, Error> {
-    time.duration_since(SystemTime::UNIX_EPOCH)
-        .ok()
-        .and_then(|since| i64::try_from(since.as_secs()).ok())
-        .ok_or_else(|| cannot_store("the time"))
+    Ok(unix_time(time)?.seconds().cast_signed())
+}
+
+/// Microseconds since 1970; a smaller fraction is dropped.
+pub(crate) fn micros(time: SystemTime) -> Result<i64, Error> {
+    Ok(unix_time(time)?.micros().cast_signed())
+}
+
+/// Reads a number that [`seconds`] or [`micros`] wrote: `from` is of the unit.
+pub(crate) fn time(
+    row: &SqliteRow,
+    column: &str,
+    from: fn(u64) -> Option<UnixTime>,
+) -> Result<SystemTime, sqlx::Error> {
+    let number = u64::try_from(row.try_get::<i64, _>(column)?).ok();
+    number
+        .and_then(from)
+        .map(UnixTime::to_system)
+        .ok_or_else(|| sqlx::Error::Decode("a time is out of range".into()))
+}
+
+fn unix_time(time: SystemTime) -> Result<UnixTime, Error> {
+    UnixTime::from_system(time).ok_or_else(|| cannot_store("the time"))
 }
 
 pub(crate) fn cannot_store(what: &str) -> Error {

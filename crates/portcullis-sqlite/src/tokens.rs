@@ -1,12 +1,14 @@
 //! The tokens table as a [`TokenStore`].
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use portcullis_core::{Claims, Error, ErrorKind, TokenHash, TokenStore, UserId, async_trait};
+use portcullis_core::{
+    Claims, Error, ErrorKind, TokenHash, TokenStore, UnixTime, UserId, async_trait,
+};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use crate::column::{json, list, seconds};
+use crate::column::{json, list, seconds, time};
 use crate::error::from_driver;
 use crate::store::SqliteStore;
 
@@ -79,18 +81,11 @@ fn claims(row: &SqliteRow) -> Result<Claims, sqlx::Error> {
         row.try_get("iss")?,
         UserId::new(row.try_get::<String, _>("sub")?),
         list(row, "aud")?,
-        time(row, "iat")?,
-        time(row, "exp")?,
+        time(row, "iat", UnixTime::from_seconds)?,
+        time(row, "exp", UnixTime::from_seconds)?,
         row.try_get("jti")?,
     );
     claims.client_id = row.try_get("client_id")?;
     claims.scopes = list(row, "scopes")?;
     Ok(claims)
-}
-
-fn time(row: &SqliteRow, column: &str) -> Result<SystemTime, sqlx::Error> {
-    u64::try_from(row.try_get::<i64, _>(column)?)
-        .ok()
-        .and_then(|since| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(since)))
-        .ok_or_else(|| sqlx::Error::Decode("the time is out of range".into()))
 }

@@ -1,14 +1,15 @@
 //! The users table as a [`CredentialStore`].
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use portcullis_core::{
-    Credential, CredentialStore, Error, PasswordHash, UserId, UserStatus, Username, async_trait,
+    Credential, CredentialStore, Error, PasswordHash, UnixTime, UserId, UserStatus, Username,
+    async_trait,
 };
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use crate::column::{cannot_store, json, list};
+use crate::column::{cannot_store, json, list, micros, time};
 use crate::error::from_driver;
 use crate::store::SqliteStore;
 
@@ -58,7 +59,7 @@ impl CredentialStore for SqliteStore {
         .bind(credential.password_hash.as_ref().map(PasswordHash::expose))
         .bind(status_text(credential.status)?)
         .bind(json("the scopes", &credential.scopes)?)
-        .bind(microseconds(credential.tokens_valid_from)?);
+        .bind(micros(credential.tokens_valid_from)?);
         self.execute(statement).await?;
         Ok(())
     }
@@ -90,7 +91,7 @@ impl CredentialStore for SqliteStore {
              WHERE user_id = ?",
         )
         .bind(new.expose())
-        .bind(microseconds(tokens_valid_from)?)
+        .bind(micros(tokens_valid_from)?)
         .bind(user_id.as_str());
         Ok(self.execute(statement).await? > 0)
     }
@@ -134,10 +135,7 @@ fn credential(row: &SqliteRow) -> Result<Credential, sqlx::Error> {
         _ => return Err(sqlx::Error::Decode("the status is unknown".into())),
     };
     credential.scopes = list(row, "scopes")?;
-    credential.tokens_valid_from = u64::try_from(row.try_get::<i64, _>("tokens_valid_from")?)
-        .ok()
-        .and_then(|since| SystemTime::UNIX_EPOCH.checked_add(Duration::from_micros(since)))
-        .ok_or_else(|| sqlx::Error::Decode("tokens_valid_from is out of range".into()))?;
+    credential.tokens_valid_from = time(row, "tokens_valid_from", UnixTime::from_micros)?;
     Ok(credential)
 }
 
@@ -147,13 +145,6 @@ fn status_text(status: UserStatus) -> Result<&'static str, Error> {
         UserStatus::Enabled => Ok(ENABLED),
         _ => Err(cannot_store("the status")),
     }
-}
-
-fn microseconds(time: SystemTime) -> Result<i64, Error> {
-    time.duration_since(SystemTime::UNIX_EPOCH)
-        .ok()
-        .and_then(|since| i64::try_from(since.as_micros()).ok())
-        .ok_or_else(|| cannot_store("tokens_valid_from"))
 }
 
 const DISABLED: &str = "disabled";

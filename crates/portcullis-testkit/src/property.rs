@@ -111,7 +111,7 @@ pub(crate) fn at(seconds: u64, microseconds: u32) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::new(seconds, microseconds * 1000)
 }
 
-/// 9999-12-31T23:59:59Z.
+/// 9999-12-31T23:59:59Z. A number of its own: a test of the core's would share its mistake.
 pub(crate) const END_OF_9999: u64 = 253_402_300_799;
 
 /// Texts that a store might confuse with one another, cut short or reject, though it must hold them.
