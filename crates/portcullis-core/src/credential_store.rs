@@ -1,7 +1,7 @@
 //! What a backend keeps of a user, and the trait by which the core reaches it.
 
 use std::fmt;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use uuid::Builder;
@@ -9,6 +9,7 @@ use uuid::Builder;
 use crate::error::{Error, ErrorKind};
 use crate::password::PasswordHash;
 use crate::random::SecureRandom;
+use crate::unix_time::UnixTime;
 
 /// Keeps the users. Implement this to put them anywhere; prove it with the conformance suite of
 /// `portcullis-testkit`.
@@ -55,14 +56,38 @@ pub trait CredentialStore: fmt::Debug + Send + Sync + 'static {
         new: &PasswordHash,
     ) -> Result<bool, Error>;
 
-    /// Sets the password hash whatever it was, and [`Credential::tokens_valid_from`] with it in
-    /// the same step; `false` if there is no such user. For a password change.
+    /// Replaces the password hash only if it still equals `old`, byte for byte, and in the same step
+    /// moves [`Credential::tokens_valid_from`] to [`Credential::next_cut_off`]. Returns the cut-off
+    /// as it now stands; `None`, and changes nothing, if the hash is another or there is no such user.
+    ///
+    /// For a user who changes the password and has proved to know the one with the hash `old`: of
+    /// several who do so at the same time, one succeeds.
+    async fn change_password(
+        &self,
+        user_id: &UserId,
+        old: &PasswordHash,
+        new: &PasswordHash,
+        now: SystemTime,
+    ) -> Result<Option<SystemTime>, Error>;
+
+    /// Sets the password hash whatever it was, and in the same step moves
+    /// [`Credential::tokens_valid_from`] to [`Credential::next_cut_off`]. Returns the cut-off as it
+    /// now stands; `None` if there is no such user. For an operator.
     async fn set_password(
         &self,
         user_id: &UserId,
         new: &PasswordHash,
-        tokens_valid_from: SystemTime,
-    ) -> Result<bool, Error>;
+        now: SystemTime,
+    ) -> Result<Option<SystemTime>, Error>;
+
+    /// Moves [`Credential::tokens_valid_from`] to [`Credential::next_cut_off`] and changes nothing
+    /// else. Returns the cut-off as it now stands; `None` if there is no such user. For "log out
+    /// everywhere".
+    async fn end_sessions(
+        &self,
+        user_id: &UserId,
+        now: SystemTime,
+    ) -> Result<Option<SystemTime>, Error>;
 
     /// Disables or enables a user; `false` if there is no such user.
     async fn set_status(&self, user_id: &UserId, status: UserStatus) -> Result<bool, Error>;
@@ -86,8 +111,8 @@ pub struct Credential {
     pub status: UserStatus,
     /// The scopes the user may have (RFC 6749 §3.3); a request can narrow but not widen them.
     pub scopes: Vec<String>,
-    /// Access tokens issued before this are dead. Stores keep it to the microsecond or better,
-    /// for any time from 1970 to 9999.
+    /// The cut-off: what was issued before it is dead. Stores keep whole microseconds, for any time
+    /// from 1970 to 9999, and drop a smaller fraction. Once the user is created it only grows.
     pub tokens_valid_from: SystemTime,
 }
 
@@ -110,6 +135,34 @@ impl Credential {
     pub fn with_password_hash(mut self, password_hash: PasswordHash) -> Self {
         self.password_hash = Some(password_hash);
         self
+    }
+
+    /// Says where [`tokens_valid_from`](Self::tokens_valid_from) moves when everything that was
+    /// issued until `now` is to be dead: to `now`, or to a microsecond after where it stands if that
+    /// is later. The result is in whole microseconds.
+    ///
+    /// So no two cut-offs of a user are equal and the later one is the larger, even if the clock is
+    /// set back or is behind another node's. Only at the end of 9999, [`UnixTime::MAX`], a cut-off
+    /// stays where it is.
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    ///
+    /// use portcullis_core::{Credential, UserId, Username};
+    ///
+    /// let at = |micros| SystemTime::UNIX_EPOCH + Duration::from_micros(micros);
+    /// let mut user = Credential::new(UserId::new("1"), Username::new("ada"));
+    /// user.tokens_valid_from = at(20);
+    /// assert_eq!(user.next_cut_off(at(30)), at(30));
+    /// assert_eq!(user.next_cut_off(at(20)), at(21));
+    /// assert_eq!(user.next_cut_off(at(10)), at(21));
+    /// ```
+    #[must_use]
+    pub fn next_cut_off(&self, now: SystemTime) -> SystemTime {
+        let stored = UnixTime::saturating_from_system(self.tokens_valid_from).to_system();
+        // No platform's time ends so soon after 9999 that this overflows.
+        let next = now.max(stored + Duration::from_micros(1));
+        UnixTime::saturating_from_system(next).to_system()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Turns values into what a column holds, and back.
 
+use std::fmt::Display;
 use std::time::SystemTime;
 
 use portcullis_core::UnixTime;
@@ -56,6 +57,26 @@ impl Decode<'_, Postgres> for Timestamp {
         let time = UnixTime::from_micros(micros).unwrap_or(UnixTime::MAX);
         Ok(Self(time.to_system()))
     }
+}
+
+/// Reads the column `tokens_valid_from`.
+pub(crate) fn cut_off(row: &PgRow) -> Result<SystemTime, sqlx::Error> {
+    Ok(row.try_get::<Timestamp, _>("tokens_valid_from")?.0)
+}
+
+/// Moves a cut-off as `Credential::next_cut_off` does. `now` is a placeholder for a [`now`](now()).
+///
+/// What an application has put beyond 9999 is left as it is, `infinity` too, and never overflows.
+pub(crate) fn next_cut_off(column: impl Display, now: &str) -> String {
+    format!(
+        "greatest({column}, {now}, least(coalesce({column}, 'epoch'), \
+         timestamptz '9999-12-31 23:59:59.999998Z') + interval '1 microsecond')"
+    )
+}
+
+/// The time of a change. One before 1970 or after 9999 is as good as the first or the last.
+pub(crate) fn now(now: SystemTime) -> Timestamp {
+    Timestamp(UnixTime::saturating_from_system(now).to_system())
 }
 
 fn utf_8(bytes: Vec<u8>) -> Result<String, sqlx::Error> {

@@ -67,6 +67,11 @@ impl Database {
         Ok(self.run(query, Effect::Writes).await?.changed)
     }
 
+    /// Runs a statement that changes something, once at most, and gives what it returns.
+    pub(crate) async fn write_returning(&self, query: Query) -> Result<Vec<PgRow>, sqlx::Error> {
+        Ok(self.run(query, Effect::WritesAndReturns).await?.rows)
+    }
+
     async fn run(&self, mut query: Query, effect: Effect) -> Result<Answer, sqlx::Error> {
         let deadline = Instant::now() + self.timeout;
         let arguments = query.take_arguments().map_err(sqlx::Error::Encode)?;
@@ -108,6 +113,7 @@ struct Statement {
 enum Effect {
     Reads,
     Writes,
+    WritesAndReturns,
 }
 
 /// What came of a statement on a connection that may have been broken before.
@@ -119,6 +125,7 @@ enum Attempt {
     NotBegun(sqlx::Error),
 }
 
+#[derive(Default)]
 struct Answer {
     rows: Vec<PgRow>,
     changed: u64,
@@ -132,7 +139,9 @@ impl Statement {
     ) -> Attempt {
         let attempt = match self.effect {
             Effect::Reads => timeout_at(deadline, self.read(&mut connection)).await,
-            Effect::Writes => timeout_at(deadline, self.write(&mut connection)).await,
+            Effect::Writes | Effect::WritesAndReturns => {
+                timeout_at(deadline, self.write(&mut connection)).await
+            }
         };
         match attempt {
             Ok(Attempt::Ended(answer)) => {
@@ -155,9 +164,9 @@ impl Statement {
     }
 
     async fn read(&self, connection: &mut PgConnection) -> Attempt {
-        match self.query().fetch_all(connection).await {
+        match self.execute(connection).await {
             Err(error) if is_disconnected(&error) => Attempt::NotBegun(error),
-            rows => Attempt::Ended(rows.map(|rows| Answer { rows, changed: 0 })),
+            answer => Attempt::Ended(answer),
         }
     }
 
@@ -180,11 +189,16 @@ impl Statement {
     }
 
     async fn execute(&self, connection: &mut PgConnection) -> Result<Answer, sqlx::Error> {
-        let done = self.query().execute(connection).await?;
-        Ok(Answer {
-            rows: Vec::new(),
-            changed: done.rows_affected(),
-        })
+        let mut answer = Answer::default();
+        match self.effect {
+            Effect::Reads | Effect::WritesAndReturns => {
+                answer.rows = self.query().fetch_all(connection).await?;
+            }
+            Effect::Writes => {
+                answer.changed = self.query().execute(connection).await?.rows_affected();
+            }
+        }
+        Ok(answer)
     }
 
     /// Executes it on a connection that is made for this.

@@ -10,7 +10,7 @@ use portcullis_core::{
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
-use crate::column::Timestamp;
+use crate::column::{self, cut_off, next_cut_off};
 use crate::database::{Database, Query, query};
 use crate::error::from_driver;
 use crate::mapping::{CheckedMapping, TableAccess, TableMapping};
@@ -47,6 +47,32 @@ impl MappedTable {
     /// Changes one user, and tells whether there was such a user.
     async fn change(&self, statement: Query) -> Result<bool, Error> {
         Ok(self.database.write(statement).await.map_err(from_driver)? > 0)
+    }
+
+    /// A statement that moves the cut-off of the user `$1` at the time `$2`, and what else is said.
+    fn moving_cut_off(&self, and_sets: &str, and_if: &str) -> Result<String, Error> {
+        let to = &self.mapping;
+        // Without that column, what was stolen with the old password would go on being good.
+        let (TableAccess::Full, Some(cut_off)) = (to.access, &to.tokens_valid_from) else {
+            return Err(unsupported(
+                "changing a password or ending sessions takes a mapping with full access and \
+                 `tokens_valid_from`",
+            ));
+        };
+        Ok(format!(
+            "UPDATE {} SET {cut_off} = {}{and_sets} WHERE {} {and_if} \
+             RETURNING {cut_off} AS tokens_valid_from",
+            to.table,
+            next_cut_off(cut_off, "$2"),
+            to.by_id,
+        ))
+    }
+
+    /// Executes such a statement, and tells where the cut-off now stands.
+    async fn cut_off(&self, statement: Query) -> Result<Option<SystemTime>, Error> {
+        let rows = self.database.write_returning(statement).await;
+        rows.and_then(|rows| rows.first().map(cut_off).transpose())
+            .map_err(from_driver)
     }
 }
 
@@ -129,31 +155,57 @@ impl CredentialStore for MappedTable {
         self.change(update).await
     }
 
+    async fn change_password(
+        &self,
+        user_id: &UserId,
+        old: &PasswordHash,
+        new: &PasswordHash,
+        now: SystemTime,
+    ) -> Result<Option<SystemTime>, Error> {
+        let to = &self.mapping;
+        let and_sets = format!(", {} = $3", to.password_hash);
+        let and_if = format!("AND {} = $4", to.password_hash);
+        let sql = self.moving_cut_off(&and_sets, &and_if)?;
+        if !to.id_type.takes(user_id) || has_nul(old.expose()) {
+            return Ok(None);
+        }
+        let update = query(sql)
+            .bind(user_id.as_str())
+            .bind(column::now(now))
+            .bind(new.expose())
+            .bind(old.expose());
+        self.cut_off(update).await
+    }
+
     async fn set_password(
         &self,
         user_id: &UserId,
         new: &PasswordHash,
-        tokens_valid_from: SystemTime,
-    ) -> Result<bool, Error> {
+        now: SystemTime,
+    ) -> Result<Option<SystemTime>, Error> {
         let to = &self.mapping;
-        // Without that column, what was stolen with the old password would go on being good.
-        let (TableAccess::Full, Some(valid_from)) = (to.access, &to.tokens_valid_from) else {
-            return Err(unsupported(
-                "changing a password takes a mapping with full access and `tokens_valid_from`",
-            ));
-        };
+        let sql = self.moving_cut_off(&format!(", {} = $3", to.password_hash), "")?;
         if !to.id_type.takes(user_id) {
-            return Ok(false);
+            return Ok(None);
         }
-        let sql = format!(
-            "UPDATE {} SET {} = $2, {valid_from} = $3 WHERE {}",
-            to.table, to.password_hash, to.by_id,
-        );
         let update = query(sql)
             .bind(user_id.as_str())
-            .bind(new.expose())
-            .bind(Timestamp(tokens_valid_from));
-        self.change(update).await
+            .bind(column::now(now))
+            .bind(new.expose());
+        self.cut_off(update).await
+    }
+
+    async fn end_sessions(
+        &self,
+        user_id: &UserId,
+        now: SystemTime,
+    ) -> Result<Option<SystemTime>, Error> {
+        let sql = self.moving_cut_off("", "")?;
+        if !self.mapping.id_type.takes(user_id) {
+            return Ok(None);
+        }
+        let update = query(sql).bind(user_id.as_str()).bind(column::now(now));
+        self.cut_off(update).await
     }
 
     async fn set_status(&self, user_id: &UserId, status: UserStatus) -> Result<bool, Error> {
@@ -197,7 +249,7 @@ fn credential(row: &PgRow) -> Result<Credential, sqlx::Error> {
         credential.status = UserStatus::Disabled;
     }
     credential.scopes = row.try_get("scopes")?;
-    credential.tokens_valid_from = row.try_get::<Timestamp, _>("tokens_valid_from")?.0;
+    credential.tokens_valid_from = cut_off(row)?;
     Ok(credential)
 }
 

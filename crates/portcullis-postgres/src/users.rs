@@ -9,7 +9,7 @@ use portcullis_core::{
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
-use crate::column::{Timestamp, bytes, optional_text, text, texts};
+use crate::column::{self, Timestamp, bytes, cut_off, next_cut_off, optional_text, text, texts};
 use crate::database::{Query, query};
 use crate::error::from_driver;
 use crate::store::PostgresStore;
@@ -78,20 +78,44 @@ impl CredentialStore for PostgresStore {
         self.change(update).await
     }
 
+    async fn change_password(
+        &self,
+        user_id: &UserId,
+        old: &PasswordHash,
+        new: &PasswordHash,
+        now: SystemTime,
+    ) -> Result<Option<SystemTime>, Error> {
+        let sql = self.moving_cut_off(", password_hash = $3", "AND password_hash = $4");
+        let update = query(sql)
+            .bind(user_id.as_str().as_bytes())
+            .bind(column::now(now))
+            .bind(hash_bytes(new))
+            .bind(hash_bytes(old));
+        self.cut_off(update).await
+    }
+
     async fn set_password(
         &self,
         user_id: &UserId,
         new: &PasswordHash,
-        tokens_valid_from: SystemTime,
-    ) -> Result<bool, Error> {
-        let users = self.own_table("users");
-        let sql =
-            format!("UPDATE {users} SET password_hash = $2, tokens_valid_from = $3 WHERE {BY_ID}");
-        let update = query(sql)
+        now: SystemTime,
+    ) -> Result<Option<SystemTime>, Error> {
+        let update = query(self.moving_cut_off(", password_hash = $3", ""))
             .bind(user_id.as_str().as_bytes())
-            .bind(hash_bytes(new))
-            .bind(Timestamp(tokens_valid_from));
-        self.change(update).await
+            .bind(column::now(now))
+            .bind(hash_bytes(new));
+        self.cut_off(update).await
+    }
+
+    async fn end_sessions(
+        &self,
+        user_id: &UserId,
+        now: SystemTime,
+    ) -> Result<Option<SystemTime>, Error> {
+        let update = query(self.moving_cut_off("", ""))
+            .bind(user_id.as_str().as_bytes())
+            .bind(column::now(now));
+        self.cut_off(update).await
     }
 
     async fn set_status(&self, user_id: &UserId, status: UserStatus) -> Result<bool, Error> {
@@ -122,6 +146,23 @@ impl PostgresStore {
     async fn change(&self, statement: Query) -> Result<bool, Error> {
         Ok(self.database.write(statement).await.map_err(from_driver)? > 0)
     }
+
+    /// A statement that moves the cut-off of the user `$1` at the time `$2`, and what else is said.
+    fn moving_cut_off(&self, and_sets: &str, and_if: &str) -> String {
+        format!(
+            "UPDATE {} SET tokens_valid_from = {}{and_sets} WHERE {BY_ID} {and_if} \
+             RETURNING tokens_valid_from",
+            self.own_table("users"),
+            next_cut_off("tokens_valid_from", "$2"),
+        )
+    }
+
+    /// Executes such a statement, and tells where the cut-off now stands.
+    async fn cut_off(&self, statement: Query) -> Result<Option<SystemTime>, Error> {
+        let rows = self.database.write_returning(statement).await;
+        rows.and_then(|rows| rows.first().map(cut_off).transpose())
+            .map_err(from_driver)
+    }
 }
 
 fn credential(row: &PgRow) -> Result<Credential, sqlx::Error> {
@@ -134,7 +175,7 @@ fn credential(row: &PgRow) -> Result<Credential, sqlx::Error> {
         _ => return Err(sqlx::Error::Decode("the status is unknown".into())),
     };
     credential.scopes = texts(row, "scopes")?;
-    credential.tokens_valid_from = row.try_get::<Timestamp, _>("tokens_valid_from")?.0;
+    credential.tokens_valid_from = cut_off(row)?;
     Ok(credential)
 }
 

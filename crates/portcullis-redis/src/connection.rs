@@ -60,9 +60,7 @@ impl Call<'_> {
             Err(error) if error.is_connection_dropped() => self.send(command).await,
             reply => reply,
         };
-        let reply = reply.map_err(|error| from_driver(&error))?;
-        // The driver's error would quote the reply.
-        T::from_redis_value(reply).map_err(|_| corrupt("a reply of another type, or not UTF-8"))
+        into(reply.map_err(|error| from_driver(&error))?)
     }
 
     /// Reads a hash. Redis has no empty one: that is the same as none.
@@ -78,13 +76,32 @@ impl Call<'_> {
         keys: &[&str],
         arguments: &[&str],
     ) -> Result<bool, Error> {
+        Ok(self.reply(script, keys, arguments).await? == Value::Int(1))
+    }
+
+    /// Runs a script, and takes the reply for a `T`.
+    pub(crate) async fn ask<T: FromRedisValue>(
+        &self,
+        script: &Script,
+        keys: &[&str],
+        arguments: &[&str],
+    ) -> Result<T, Error> {
+        into(self.reply(script, keys, arguments).await?)
+    }
+
+    async fn reply(
+        &self,
+        script: &Script,
+        keys: &[&str],
+        arguments: &[&str],
+    ) -> Result<Value, Error> {
         let reply = match self.send(&script.remembered(keys, arguments)).await {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
                 self.send(&script.whole(keys, arguments)).await
             }
             reply => reply,
         };
-        Ok(reply.map_err(|error| from_driver(&error))? == Value::Int(1))
+        reply.map_err(|error| from_driver(&error))
     }
 
     /// Tells whether what the call did before may be missing where it went on. The connection may
@@ -113,4 +130,9 @@ impl Call<'_> {
             Connection::Server(server) => server.send(command, self.deadline).await,
         }
     }
+}
+
+fn into<T: FromRedisValue>(reply: Value) -> Result<T, Error> {
+    // The driver's error would quote the reply.
+    T::from_redis_value(reply).map_err(|_| corrupt("a reply of another type, or not UTF-8"))
 }

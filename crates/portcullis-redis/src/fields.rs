@@ -35,12 +35,18 @@ impl Fields {
         name: &'static str,
         from: fn(u64) -> Option<UnixTime>,
     ) -> Result<SystemTime, Error> {
-        let number = self.text(name)?.parse().ok();
-        number
-            .and_then(from)
-            .map(UnixTime::to_system)
-            .ok_or_else(|| corrupt(name))
+        read_time(name, &self.text(name)?, from)
     }
+}
+
+/// Reads a number since 1970: `from` is of its unit.
+pub(crate) fn read_time(
+    name: &'static str,
+    number: &str,
+    from: fn(u64) -> Option<UnixTime>,
+) -> Result<SystemTime, Error> {
+    let time = number.parse().ok().and_then(from);
+    time.map(UnixTime::to_system).ok_or_else(|| corrupt(name))
 }
 
 pub(crate) fn json(name: &str, texts: &[String]) -> Result<String, Error> {

@@ -10,8 +10,8 @@ use portcullis_core::{
 
 use crate::connection::Call;
 use crate::error::{cannot_store, corrupt};
-use crate::fields::{Fields, json, unix_time};
-use crate::script::{CHANGE_USER, CREATE_USER, DELETE_USER, REPLACE_HASH};
+use crate::fields::{Fields, json, read_time, unix_time};
+use crate::script::{CHANGE_USER, CREATE_USER, DELETE_USER, MOVE_CUT_OFF, REPLACE_HASH};
 use crate::store::RedisStore;
 
 /// Every change is one script. What is asked for by id needs the username first, and a script
@@ -111,24 +111,45 @@ impl CredentialStore for RedisStore {
         .await
     }
 
+    async fn change_password(
+        &self,
+        user_id: &UserId,
+        old: &PasswordHash,
+        new: &PasswordHash,
+        now: SystemTime,
+    ) -> Result<Option<SystemTime>, Error> {
+        self.move_cut_off(user_id, now, &[new.expose(), old.expose()])
+            .await
+    }
+
     async fn set_password(
         &self,
         user_id: &UserId,
         new: &PasswordHash,
-        tokens_valid_from: SystemTime,
-    ) -> Result<bool, Error> {
-        let tokens_valid_from = microseconds(tokens_valid_from)?;
-        let fields = [
-            PASSWORD_HASH,
-            new.expose(),
-            TOKENS_VALID_FROM,
-            &tokens_valid_from,
-        ];
-        self.change(user_id, &fields).await
+        now: SystemTime,
+    ) -> Result<Option<SystemTime>, Error> {
+        self.move_cut_off(user_id, now, &[new.expose()]).await
+    }
+
+    async fn end_sessions(
+        &self,
+        user_id: &UserId,
+        now: SystemTime,
+    ) -> Result<Option<SystemTime>, Error> {
+        self.move_cut_off(user_id, now, &[]).await
     }
 
     async fn set_status(&self, user_id: &UserId, status: UserStatus) -> Result<bool, Error> {
-        self.change(user_id, &[STATUS, status_text(status)?]).await
+        let call = self.call();
+        let Some(username) = self.username(&call, user_id).await? else {
+            return Ok(false);
+        };
+        call.run(
+            &CHANGE_USER,
+            &[&self.keys().user(&username)],
+            &[user_id.as_str(), STATUS, status_text(status)?],
+        )
+        .await
     }
 
     async fn delete(&self, user_id: &UserId) -> Result<bool, Error> {
@@ -170,14 +191,25 @@ impl RedisStore {
         Ok(username.map(Username::new))
     }
 
-    async fn change(&self, user_id: &UserId, fields: &[&str]) -> Result<bool, Error> {
+    /// Moves the cut-off of a user and tells where it now stands. `hashes` are the new one, if it is
+    /// to be set, and then the one it must replace, if not any.
+    async fn move_cut_off(
+        &self,
+        user_id: &UserId,
+        now: SystemTime,
+        hashes: &[&str],
+    ) -> Result<Option<SystemTime>, Error> {
         let call = self.call();
         let Some(username) = self.username(&call, user_id).await? else {
-            return Ok(false);
+            return Ok(None);
         };
-        let arguments = [&[user_id.as_str()], fields].concat();
-        call.run(&CHANGE_USER, &[&self.keys().user(&username)], &arguments)
-            .await
+        let now = UnixTime::saturating_from_system(now).micros().to_string();
+        let arguments = [&[user_id.as_str(), &now], hashes].concat();
+        let user = self.keys().user(&username);
+        let cut_off: Option<String> = call.ask(&MOVE_CUT_OFF, &[&user], &arguments).await?;
+        cut_off
+            .map(|cut_off| read_time(TOKENS_VALID_FROM, &cut_off, UnixTime::from_micros))
+            .transpose()
     }
 }
 
@@ -210,7 +242,7 @@ fn microseconds(time: SystemTime) -> Result<String, Error> {
 /// How many users are read at a time.
 const PAGE: usize = 256;
 
-// The fields of a user. The scripts name `user_id` and `password_hash` too.
+// The fields of a user. The scripts name them too, but for `scopes` and `status`.
 const PASSWORD_HASH: &str = "password_hash";
 const SCOPES: &str = "scopes";
 const STATUS: &str = "status";

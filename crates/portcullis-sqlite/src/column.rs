@@ -27,6 +27,13 @@ pub(crate) fn micros(time: SystemTime) -> Result<i64, Error> {
     Ok(unix_time(time)?.micros().cast_signed())
 }
 
+/// As [`micros`], but with the next time that there is a number for where there is none.
+pub(crate) fn saturating_micros(time: SystemTime) -> i64 {
+    UnixTime::saturating_from_system(time)
+        .micros()
+        .cast_signed()
+}
+
 /// Reads a number that [`seconds`] or [`micros`] wrote: `from` is of the unit.
 pub(crate) fn time(
     row: &SqliteRow,

@@ -6,10 +6,11 @@ use portcullis_core::{
     Credential, CredentialStore, Error, PasswordHash, UnixTime, UserId, UserStatus, Username,
     async_trait,
 };
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
+use sqlx::{Row, Sqlite};
 
-use crate::column::{cannot_store, json, list, micros, time};
+use crate::column::{cannot_store, json, list, micros, saturating_micros, time};
 use crate::error::from_driver;
 use crate::store::SqliteStore;
 
@@ -80,20 +81,45 @@ impl CredentialStore for SqliteStore {
         Ok(self.execute(statement).await? > 0)
     }
 
+    async fn change_password(
+        &self,
+        user_id: &UserId,
+        old: &PasswordHash,
+        new: &PasswordHash,
+        now: SystemTime,
+    ) -> Result<Option<SystemTime>, Error> {
+        let statement = sqlx::query(move_cut_off!(
+            ", password_hash = ? WHERE user_id = ? AND password_hash = ?"
+        ))
+        .bind(saturating_micros(now))
+        .bind(new.expose())
+        .bind(user_id.as_str())
+        .bind(old.expose());
+        self.cut_off(statement).await
+    }
+
     async fn set_password(
         &self,
         user_id: &UserId,
         new: &PasswordHash,
-        tokens_valid_from: SystemTime,
-    ) -> Result<bool, Error> {
-        let statement = sqlx::query(
-            "UPDATE portcullis_users SET password_hash = ?, tokens_valid_from = ? \
-             WHERE user_id = ?",
-        )
-        .bind(new.expose())
-        .bind(micros(tokens_valid_from)?)
-        .bind(user_id.as_str());
-        Ok(self.execute(statement).await? > 0)
+        now: SystemTime,
+    ) -> Result<Option<SystemTime>, Error> {
+        let statement = sqlx::query(move_cut_off!(", password_hash = ? WHERE user_id = ?"))
+            .bind(saturating_micros(now))
+            .bind(new.expose())
+            .bind(user_id.as_str());
+        self.cut_off(statement).await
+    }
+
+    async fn end_sessions(
+        &self,
+        user_id: &UserId,
+        now: SystemTime,
+    ) -> Result<Option<SystemTime>, Error> {
+        let statement = sqlx::query(move_cut_off!(" WHERE user_id = ?"))
+            .bind(saturating_micros(now))
+            .bind(user_id.as_str());
+        self.cut_off(statement).await
     }
 
     async fn set_status(&self, user_id: &UserId, status: UserStatus) -> Result<bool, Error> {
@@ -110,6 +136,22 @@ impl CredentialStore for SqliteStore {
     }
 }
 
+impl SqliteStore {
+    /// Executes what [`move_cut_off`] makes, and tells where the cut-off now stands.
+    async fn cut_off(
+        &self,
+        statement: Query<'_, Sqlite, SqliteArguments>,
+    ) -> Result<Option<SystemTime>, Error> {
+        // All rows, though there is one at most: the change is made when the statement has ended.
+        let rows = statement
+            .try_map(|row| time(&row, "tokens_valid_from", UnixTime::from_micros))
+            .fetch_all(self.pool())
+            .await
+            .map_err(from_driver)?;
+        Ok(rows.into_iter().next())
+    }
+}
+
 /// Every query reads whole users.
 macro_rules! select {
     ($rest:literal) => {
@@ -121,6 +163,20 @@ macro_rules! select {
     };
 }
 use select;
+
+/// Moves the cut-off as `Credential::next_cut_off` does: the first value bound is `now`, and the
+/// number is `UnixTime::MAX`.
+macro_rules! move_cut_off {
+    ($rest:literal) => {
+        concat!(
+            "UPDATE portcullis_users SET tokens_valid_from = \
+             min(max(?, tokens_valid_from + 1), 253402300799999999)",
+            $rest,
+            " RETURNING tokens_valid_from",
+        )
+    };
+}
+use move_cut_off;
 
 fn credential(row: &SqliteRow) -> Result<Credential, sqlx::Error> {
     let user_id: String = row.try_get("user_id")?;

@@ -52,12 +52,24 @@ impl CredentialStore for BrokenStore {
     ) -> Result<bool, Error> {
         self.fail()
     }
+    async fn change_password(
+        &self,
+        _: &UserId,
+        _: &PasswordHash,
+        _: &PasswordHash,
+        _: SystemTime,
+    ) -> Result<Option<SystemTime>, Error> {
+        self.fail()
+    }
     async fn set_password(
         &self,
         _: &UserId,
         _: &PasswordHash,
         _: SystemTime,
-    ) -> Result<bool, Error> {
+    ) -> Result<Option<SystemTime>, Error> {
+        self.fail()
+    }
+    async fn end_sessions(&self, _: &UserId, _: SystemTime) -> Result<Option<SystemTime>, Error> {
         self.fail()
     }
     async fn set_status(&self, _: &UserId, _: UserStatus) -> Result<bool, Error> {

@@ -138,8 +138,10 @@ const FAULTS: &[(Fault, &[&str])] = &[
         &[
             "a_password_change_beats_a_rehash",
             "an_abandoned_set_password_is_whole_or_nothing",
+            "hashes_are_kept_exactly",
             "set_password_gives_a_first_password",
             "set_password_sets_hash_and_tokens_valid_from",
+            "tokens_valid_from_is_kept_to_the_microsecond",
         ],
     ),
     (
@@ -335,6 +337,20 @@ impl Broken {
         self.users.create(row).await
     }
 
+    /// Changes what no method of the memory store does; `false` if there is no such user.
+    async fn put(
+        &self,
+        user_id: &UserId,
+        change: impl FnOnce(&mut Credential),
+    ) -> Result<bool, Error> {
+        let Some(mut user) = self.users.find_by_id(user_id).await? else {
+            return Ok(false);
+        };
+        change(&mut user);
+        self.overwrite(&user).await?;
+        Ok(true)
+    }
+
     async fn all(&self) -> Result<Vec<Credential>, Error> {
         self.users.list(None, usize::MAX).await
     }
@@ -422,53 +438,67 @@ impl CredentialStore for Broken {
         let found = self.users.find_by_id(user_id).await?;
         let stored = found.as_ref().and_then(|user| user.password_hash.as_ref());
         match (self.fault, &found) {
-            (Fault::ReplaceHashChecksThenWrites, Some(user)) if stored == Some(old) => {
+            (Fault::ReplaceHashChecksThenWrites, Some(_)) if stored == Some(old) => {
                 tokio::task::yield_now().await;
-                let stamp = user.tokens_valid_from;
-                self.users.set_password(user_id, new, stamp).await
+                self.put(user_id, |user| user.password_hash = Some(new.clone()))
+                    .await
             }
-            (Fault::ReplaceHashInTwoSteps, Some(user)) if stored == Some(old) => {
-                let (empty, stamp) = (PasswordHash::new(""), user.tokens_valid_from);
-                self.users.set_password(user_id, &empty, stamp).await?;
+            (Fault::ReplaceHashInTwoSteps, Some(_)) if stored == Some(old) => {
+                let empty = PasswordHash::new("");
+                self.users.replace_hash(user_id, old, &empty).await?;
                 tokio::task::yield_now().await;
                 self.users.replace_hash(user_id, &empty, new).await
             }
-            (Fault::ReplaceHashIgnoresOld, Some(user)) => {
-                let stamp = user.tokens_valid_from;
-                self.users.set_password(user_id, new, stamp).await
+            (Fault::ReplaceHashIgnoresOld, Some(_)) => {
+                self.put(user_id, |user| user.password_hash = Some(new.clone()))
+                    .await
             }
             _ => self.users.replace_hash(user_id, old, new).await,
         }
+    }
+
+    async fn change_password(
+        &self,
+        user_id: &UserId,
+        old: &PasswordHash,
+        new: &PasswordHash,
+        now: SystemTime,
+    ) -> Result<Option<SystemTime>, Error> {
+        self.up()?;
+        let user_id = &self.id(user_id);
+        self.users.change_password(user_id, old, new, now).await
     }
 
     async fn set_password(
         &self,
         user_id: &UserId,
         new: &PasswordHash,
-        tokens_valid_from: SystemTime,
-    ) -> Result<bool, Error> {
+        now: SystemTime,
+    ) -> Result<Option<SystemTime>, Error> {
         self.up()?;
         let user_id = &self.id(user_id);
-        let found = self.users.find_by_id(user_id).await?;
-        match (self.fault, found) {
-            (Fault::SetPasswordForgetsTokens, Some(user)) => {
-                let stamp = user.tokens_valid_from;
-                self.users.set_password(user_id, new, stamp).await
-            }
-            (Fault::SetPasswordInTwoSteps, Some(user)) => {
-                let stamp = user.tokens_valid_from;
-                self.users.set_password(user_id, new, stamp).await?;
+        let set_hash = async || {
+            let set = self.put(user_id, |user| user.password_hash = Some(new.clone()));
+            set.await
+        };
+        match self.fault {
+            Fault::SetPasswordForgetsTokens => Ok(set_hash().await?.then_some(now)),
+            Fault::SetPasswordInTwoSteps => {
+                set_hash().await?;
                 tokio::task::yield_now().await;
-                self.users
-                    .set_password(user_id, new, tokens_valid_from)
-                    .await
+                self.users.set_password(user_id, new, now).await
             }
-            _ => {
-                self.users
-                    .set_password(user_id, new, tokens_valid_from)
-                    .await
-            }
+            _ => self.users.set_password(user_id, new, now).await,
         }
+    }
+
+    async fn end_sessions(
+        &self,
+        user_id: &UserId,
+        now: SystemTime,
+    ) -> Result<Option<SystemTime>, Error> {
+        self.up()?;
+        self.users.end_sessions(&self.id(user_id), now).await
     }
 
     async fn set_status(&self, user_id: &UserId, status: UserStatus) -> Result<bool, Error> {

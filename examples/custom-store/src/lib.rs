@@ -66,20 +66,20 @@ impl JsonFileStore {
         .await
     }
 
-    /// Changes one user; `false` if there is none.
-    async fn update(
+    /// Changes one user; `None` if there is none, or `change` has nothing to write.
+    async fn update<T: Send + 'static>(
         &self,
         user_id: &UserId,
-        change: impl FnOnce(&mut User) -> Changed + Send + 'static,
-    ) -> Result<bool, Error> {
+        change: impl FnOnce(&mut User) -> Option<T> + Send + 'static,
+    ) -> Result<Option<T>, Error> {
         let user_id = user_id.clone();
         self.write(move |users| {
             let user = users
                 .values_mut()
                 .find(|user| user.user_id == user_id.as_str());
-            Ok(match user.map(change) {
-                Some(Changed::Yes) => (true, Changed::Yes),
-                Some(Changed::No) | None => (false, Changed::No),
+            Ok(match user.and_then(change) {
+                Some(answer) => (Some(answer), Changed::Yes),
+                None => (None, Changed::No),
             })
         })
         .await
@@ -145,12 +145,26 @@ impl CredentialStore for JsonFileStore {
         new: &PasswordHash,
     ) -> Result<bool, Error> {
         let (old, new) = (old.clone(), new.clone());
+        let replaced = self.update(user_id, move |user| {
+            user.has(&old)
+                .then(|| user.password_hash = Some(text(&new)))
+        });
+        Ok(replaced.await?.is_some())
+    }
+
+    async fn change_password(
+        &self,
+        user_id: &UserId,
+        old: &PasswordHash,
+        new: &PasswordHash,
+        now: SystemTime,
+    ) -> Result<Option<SystemTime>, Error> {
+        let (old, new) = (old.clone(), new.clone());
         self.update(user_id, move |user| {
-            if user.password_hash.as_deref() != Some(old.expose()) {
-                return Changed::No;
-            }
-            user.password_hash = Some(new.expose().to_owned());
-            Changed::Yes
+            user.has(&old).then(|| {
+                user.password_hash = Some(text(&new));
+                user.move_cut_off(now)
+            })
         })
         .await
     }
@@ -159,23 +173,31 @@ impl CredentialStore for JsonFileStore {
         &self,
         user_id: &UserId,
         new: &PasswordHash,
-        tokens_valid_from: SystemTime,
-    ) -> Result<bool, Error> {
+        now: SystemTime,
+    ) -> Result<Option<SystemTime>, Error> {
         let new = new.clone();
         self.update(user_id, move |user| {
-            user.password_hash = Some(new.expose().to_owned());
-            user.tokens_valid_from = micros(tokens_valid_from);
-            Changed::Yes
+            user.password_hash = Some(text(&new));
+            Some(user.move_cut_off(now))
         })
         .await
     }
 
+    async fn end_sessions(
+        &self,
+        user_id: &UserId,
+        now: SystemTime,
+    ) -> Result<Option<SystemTime>, Error> {
+        self.update(user_id, move |user| Some(user.move_cut_off(now)))
+            .await
+    }
+
     async fn set_status(&self, user_id: &UserId, status: UserStatus) -> Result<bool, Error> {
-        self.update(user_id, move |user| {
+        let set = self.update(user_id, move |user| {
             user.disabled = status != UserStatus::Enabled;
-            Changed::Yes
-        })
-        .await
+            Some(())
+        });
+        Ok(set.await?.is_some())
     }
 
     async fn delete(&self, user_id: &UserId) -> Result<bool, Error> {
@@ -219,16 +241,24 @@ impl User {
         }
         credential
     }
+
+    fn has(&self, hash: &PasswordHash) -> bool {
+        self.password_hash.as_deref() == Some(hash.expose())
+    }
+
+    /// The core says where the cut-off moves: a store that can must not work it out by itself.
+    fn move_cut_off(&mut self, now: SystemTime) -> SystemTime {
+        let cut_off = self.credential("").next_cut_off(now);
+        self.tokens_valid_from = micros(cut_off);
+        cut_off
+    }
 }
 
 impl From<&Credential> for User {
     fn from(credential: &Credential) -> Self {
         Self {
             user_id: credential.user_id.as_str().to_owned(),
-            password_hash: credential
-                .password_hash
-                .as_ref()
-                .map(|hash| hash.expose().to_owned()),
+            password_hash: credential.password_hash.as_ref().map(text),
             disabled: credential.status != UserStatus::Enabled,
             scopes: credential.scopes.clone(),
             tokens_valid_from: micros(credential.tokens_valid_from),
@@ -323,6 +353,10 @@ fn unavailable(error: io::Error) -> Error {
         "the file of users cannot be reached",
     )
     .with_source(error)
+}
+
+fn text(hash: &PasswordHash) -> String {
+    hash.expose().to_owned()
 }
 
 fn micros(time: SystemTime) -> u64 {

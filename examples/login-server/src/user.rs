@@ -69,11 +69,11 @@ async fn add(args: AddArgs) -> Result<(), Failure> {
 async fn set_password(args: SetPasswordArgs) -> Result<(), Failure> {
     let known = Known::find(&args.name, &args.token_store).await?;
     let hash = new_hash(&args.password).await?;
-    let changed = known
+    let cut_off = known
         .users
         .set_password(known.id(), &hash, SystemTime::now())
         .await?;
-    known.done(changed)?;
+    known.done(cut_off.is_some())?;
     // The time of the change has done for them already, but for those of the same second.
     known.revoke_tokens("the password was changed").await?;
     Ok(known.throttle.unlock(&known.user.username).await?)

@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use crate::credential_store::{Credential, CredentialStore, UserId, UserStatus, Username};
 use crate::error::{Error, ErrorKind};
 use crate::password::PasswordHash;
+use crate::unix_time::UnixTime;
 
 /// A [`CredentialStore`] that forgets everything when it is dropped.
 #[derive(Default)]
@@ -69,9 +70,11 @@ impl CredentialStore for MemoryCredentialStore {
         users
             .names
             .insert(credential.user_id.clone(), credential.username.clone());
-        users
-            .by_name
-            .insert(credential.username.clone(), credential.clone());
+        let mut user = credential.clone();
+        if let Some(cut_off) = UnixTime::from_system(user.tokens_valid_from) {
+            user.tokens_valid_from = cut_off.to_system();
+        }
+        users.by_name.insert(user.username.clone(), user);
         Ok(())
     }
 
@@ -90,20 +93,47 @@ impl CredentialStore for MemoryCredentialStore {
         })
     }
 
+    async fn change_password(
+        &self,
+        user_id: &UserId,
+        old: &PasswordHash,
+        new: &PasswordHash,
+        now: SystemTime,
+    ) -> Result<Option<SystemTime>, Error> {
+        Ok(match self.write().get_mut(user_id) {
+            Some(user) if user.password_hash.as_ref() == Some(old) => {
+                user.password_hash = Some(new.clone());
+                Some(move_cut_off(user, now))
+            }
+            _ => None,
+        })
+    }
+
     async fn set_password(
         &self,
         user_id: &UserId,
         new: &PasswordHash,
-        tokens_valid_from: SystemTime,
-    ) -> Result<bool, Error> {
-        Ok(self.write().change(user_id, |user| {
+        now: SystemTime,
+    ) -> Result<Option<SystemTime>, Error> {
+        Ok(self.write().get_mut(user_id).map(|user| {
             user.password_hash = Some(new.clone());
-            user.tokens_valid_from = tokens_valid_from;
+            move_cut_off(user, now)
         }))
     }
 
+    async fn end_sessions(
+        &self,
+        user_id: &UserId,
+        now: SystemTime,
+    ) -> Result<Option<SystemTime>, Error> {
+        let mut users = self.write();
+        Ok(users.get_mut(user_id).map(|user| move_cut_off(user, now)))
+    }
+
     async fn set_status(&self, user_id: &UserId, status: UserStatus) -> Result<bool, Error> {
-        Ok(self.write().change(user_id, |user| user.status = status))
+        let mut users = self.write();
+        let user = users.get_mut(user_id);
+        Ok(user.map(|user| user.status = status).is_some())
     }
 
     async fn delete(&self, user_id: &UserId) -> Result<bool, Error> {
@@ -139,8 +169,9 @@ impl Users {
     fn get_mut(&mut self, user_id: &UserId) -> Option<&mut Credential> {
         self.by_name.get_mut(self.names.get(user_id)?)
     }
+}
 
-    fn change(&mut self, user_id: &UserId, change: impl FnOnce(&mut Credential)) -> bool {
-        self.get_mut(user_id).map(change).is_some()
-    }
+fn move_cut_off(user: &mut Credential, now: SystemTime) -> SystemTime {
+    user.tokens_valid_from = user.next_cut_off(now);
+    user.tokens_valid_from
 }

@@ -121,9 +121,14 @@ async fn what_the_mapping_does_not_allow_is_unsupported() {
         assert_eq!(refused.kind(), Unsupported);
         let refused = users.set_status(id, UserStatus::Disabled).await;
         assert_eq!(refused.unwrap_err().kind(), Unsupported);
-        let new = hash("$new$");
-        let refused = users.set_password(id, &new, SystemTime::UNIX_EPOCH).await;
-        assert_eq!(refused.unwrap_err().kind(), Unsupported);
+        let (old, new, now) = (hash("$old$"), hash("$new$"), SystemTime::UNIX_EPOCH);
+        for refused in [
+            users.change_password(id, &old, &new, now).await,
+            users.set_password(id, &new, now).await,
+            users.end_sessions(id, now).await,
+        ] {
+            assert_eq!(refused.unwrap_err().kind(), Unsupported);
+        }
         let found = users.find(&alice.username).await.unwrap();
         assert_eq!(found.as_ref(), Some(&alice));
     }
@@ -374,15 +379,31 @@ impl CredentialStore for Application {
         self.users.replace_hash(user_id, old, new).await
     }
 
+    async fn change_password(
+        &self,
+        user_id: &UserId,
+        old: &PasswordHash,
+        new: &PasswordHash,
+        now: SystemTime,
+    ) -> Result<Option<SystemTime>, Error> {
+        self.users.change_password(user_id, old, new, now).await
+    }
+
     async fn set_password(
         &self,
         user_id: &UserId,
         new: &PasswordHash,
-        tokens_valid_from: SystemTime,
-    ) -> Result<bool, Error> {
-        self.users
-            .set_password(user_id, new, tokens_valid_from)
-            .await
+        now: SystemTime,
+    ) -> Result<Option<SystemTime>, Error> {
+        self.users.set_password(user_id, new, now).await
+    }
+
+    async fn end_sessions(
+        &self,
+        user_id: &UserId,
+        now: SystemTime,
+    ) -> Result<Option<SystemTime>, Error> {
+        self.users.end_sessions(user_id, now).await
     }
 
     async fn set_status(&self, user_id: &UserId, status: UserStatus) -> Result<bool, Error> {

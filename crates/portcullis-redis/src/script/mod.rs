@@ -20,9 +20,13 @@ pub(crate) static DELETE_USER: LazyLock<Script> =
 pub(crate) static INSERT: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("insert.lua")));
 
-/// Lists the notes of a user's tokens or families: the one script that answers with a list.
+/// Lists the notes of a user's tokens or families: answers with a list.
 pub(crate) static LIST_NOTES: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("list_notes.lua")));
+
+/// Moves the cut-off of a user, with or without another password: answers with a number or nothing.
+pub(crate) static MOVE_CUT_OFF: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("move_cut_off.lua")));
 
 /// Notes a token or a family among those of its user.
 pub(crate) static NOTE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("note.lua")));
@@ -43,8 +47,8 @@ pub(crate) static REPLACE_HASH: LazyLock<Script> =
 pub(crate) static REVOKE: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("revoke.lua")));
 
-/// A script and the digest by which a server remembers it. All but [`LIST_NOTES`] answer 1
-/// if they did something, and 0 if there was nothing to do.
+/// A script and the digest by which a server remembers it. All but those that say
+/// otherwise answer 1 if they did something, and 0 if there was nothing to do.
 pub(crate) struct Script {
     source: &'static str,
     digest: String,

@@ -100,7 +100,7 @@ pub async fn a_password_change_beats_a_rehash(subject: &Subject<dyn CredentialSt
                 let set = handle
                     .set_password(&changed.user_id, &hash("$new$"), stamp)
                     .await?;
-                return equal("set_password", &set, &true);
+                return equal("set_password", &set, &Some(stamp));
             }
             handle
                 .replace_hash(&changed.user_id, &hash("$old$"), &hash("$rehashed$"))
@@ -133,7 +133,7 @@ pub async fn set_password_sets_hash_and_tokens_valid_from(
     let set = store
         .set_password(&alice.user_id, &hash("$new$"), changed.tokens_valid_from)
         .await?;
-    equal("set_password", &set, &true)?;
+    equal("set_password", &set, &Some(changed.tokens_valid_from))?;
     is_stored(subject, &changed).await?;
     is_stored(subject, &bob).await
 }
@@ -152,7 +152,7 @@ pub async fn set_password_gives_a_first_password(
     let set = store
         .set_password(&bob.user_id, &hash("$new$"), changed.tokens_valid_from)
         .await?;
-    equal("set_password", &set, &true)?;
+    equal("set_password", &set, &Some(changed.tokens_valid_from))?;
     is_stored(subject, &changed).await
 }
 

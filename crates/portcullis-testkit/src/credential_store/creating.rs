@@ -20,7 +20,13 @@ pub async fn absent_is_none(subject: &Subject<dyn CredentialStore>) -> Outcome {
 
     is_absent(subject, &bob).await?;
     let set = store.set_password(&bob.user_id, &hash, at(1, 0)).await?;
-    equal("set_password", &set, &false)?;
+    equal("set_password", &set, &None)?;
+    let changed = store
+        .change_password(&bob.user_id, &hash, &hash, at(1, 0))
+        .await?;
+    equal("change_password", &changed, &None)?;
+    let ended = store.end_sessions(&bob.user_id, at(1, 0)).await?;
+    equal("end_sessions", &ended, &None)?;
     let set = store.set_status(&bob.user_id, UserStatus::Disabled).await?;
     equal("set_status", &set, &false)?;
     let swapped = store.replace_hash(&bob.user_id, &hash, &hash).await?;

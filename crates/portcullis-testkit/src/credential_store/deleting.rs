@@ -77,12 +77,21 @@ pub async fn a_change_never_revives_a_deleted_user(
         let (old, new) = (PasswordHash::new("$old$"), PasswordHash::new("$new$"));
         async move {
             if rival == RIVALS / 2 {
-                return handle.delete(&id).await;
+                return handle.delete(&id).await.map(drop);
             }
-            match rival % 3 {
-                0 => handle.replace_hash(&id, &old, &new).await,
-                1 => handle.set_password(&id, &new, at(1, 0)).await,
-                _ => handle.set_status(&id, UserStatus::Enabled).await,
+            let now = at(1, 0);
+            match rival % 5 {
+                0 => handle.replace_hash(&id, &old, &new).await.map(drop),
+                1 => {
+                    let changed = handle.change_password(&id, &old, &new, now).await;
+                    changed.map(drop)
+                }
+                2 => handle.set_password(&id, &new, now).await.map(drop),
+                3 => handle.end_sessions(&id, now).await.map(drop),
+                _ => {
+                    let set = handle.set_status(&id, UserStatus::Enabled).await;
+                    set.map(drop)
+                }
             }
         }
     })

@@ -25,8 +25,12 @@ pub async fn an_unreachable_store_is_unavailable(
     fails("create", &store.create(&alice).await, Unavailable)?;
     let swapped = store.replace_hash(id, &hash, &hash).await;
     fails("replace_hash", &swapped, Unavailable)?;
+    let changed = store.change_password(id, &hash, &hash, at(1, 0)).await;
+    fails("change_password", &changed, Unavailable)?;
     let set = store.set_password(id, &hash, at(1, 0)).await;
     fails("set_password", &set, Unavailable)?;
+    let ended = store.end_sessions(id, at(1, 0)).await;
+    fails("end_sessions", &ended, Unavailable)?;
     let set = store.set_status(id, UserStatus::Enabled).await;
     fails("set_status", &set, Unavailable)?;
     fails("delete", &store.delete(id).await, Unavailable)

@@ -1,5 +1,7 @@
 //! Text and time come back as they went in.
 
+use std::time::Duration;
+
 use portcullis_core::{Credential, CredentialStore, PasswordHash, UserId, UserStatus, Username};
 
 use super::{is_absent, is_stored, user};
@@ -38,9 +40,11 @@ pub async fn hashes_are_kept_exactly(subject: &Subject<dyn CredentialStore>) -> 
     store.create(&alice).await?;
     for text in texts(subject) {
         let hash = PasswordHash::new(text);
-        let stamp = alice.tokens_valid_from;
-        store.set_password(&alice.user_id, &hash, stamp).await?;
+        let swapped = store.change_password(&alice.user_id, &hash, &hash, at(1, 0));
+        equal("change_password of another hash", &swapped.await?, &None)?;
+        let set = store.set_password(&alice.user_id, &hash, at(1, 0)).await?;
         alice.password_hash = Some(hash);
+        alice.tokens_valid_from = set.unwrap_or(alice.tokens_valid_from);
         is_stored(subject, &alice).await?;
     }
     Ok(())
@@ -78,7 +82,6 @@ pub async fn tokens_valid_from_is_kept_to_the_microsecond(
 ) -> Outcome {
     let store = subject.handle();
     for (number, time) in [
-        at(0, 0),
         at(0, 1),
         at(1_700_000_000, 999_999),
         at(u64::from(u32::MAX) + 1, 0),
@@ -87,14 +90,22 @@ pub async fn tokens_valid_from_is_kept_to_the_microsecond(
     .into_iter()
     .enumerate()
     {
-        let mut user = user(&number.to_string());
-        user.tokens_valid_from = time;
-        store.create(&user).await?;
-        is_stored(subject, &user).await?;
+        let mut moved = user(&format!("moved {number}"));
+        store.create(&moved).await?;
+        is_stored(subject, &moved).await?;
+        let mut created = user(&format!("created {number}"));
+        created.tokens_valid_from = time;
+        moved.tokens_valid_from = time;
+        // Less than a microsecond is dropped.
+        let time = time + Duration::from_nanos(900);
+        let mut given = created.clone();
+        given.tokens_valid_from = time;
+        store.create(&given).await?;
+        is_stored(subject, &created).await?;
 
         let hash = PasswordHash::new("$new$");
-        store.set_password(&user.user_id, &hash, time).await?;
-        is_stored(subject, &user.with_password_hash(hash)).await?;
+        store.set_password(&moved.user_id, &hash, time).await?;
+        is_stored(subject, &moved.with_password_hash(hash)).await?;
     }
     Ok(())
 }
