@@ -5,6 +5,7 @@ use std::env;
 use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use portcullis_core::{
     CredentialStore, Error, ErrorKind, PasswordHash, RefreshStore, ThrottleKey, ThrottleRecord,
@@ -18,8 +19,8 @@ use crate::suite::{Outcome, Violation};
 use crate::throttle_store::in_2100;
 use crate::token_store::claims;
 
-/// Several processes create, rehash and delete the same users at the same time: of those who do
-/// the same, one wins.
+/// Several processes create, rehash, change the password of and delete the same users at the same
+/// time: of those who do the same, one wins.
 ///
 /// `test` is the full name of the calling test, as `cargo test -- --list` prints it: the test
 /// binary, which has the standard harness, is started again for it alone, and there this function,
@@ -52,24 +53,30 @@ pub fn race_of_processes_over_users<S: CredentialStore>(
         url,
         open,
         &async |store, round| {
-            let rehashed = user(&format!("rehashed {round}"));
-            store
-                .create(&rehashed.with_password_hash(old_hash()))
-                .await?;
+            for what in ["rehashed", "changed"] {
+                let user = user(&format!("{what} {round}"));
+                store.create(&user.with_password_hash(old_hash())).await?;
+            }
             store.create(&user(&format!("deleted {round}"))).await
         },
         &async |store, contest, round| {
             let id = |what| user(&format!("{what} {round}")).user_id;
+            let (old, new) = (old_hash(), format!("$of${}", std::process::id()));
+            let new = PasswordHash::new(new);
             match contest {
                 "create" => won(store.create(&user(&format!("created {round}"))).await),
-                "replace_hash" => {
-                    let new = PasswordHash::new(format!("$of${}", std::process::id()));
-                    store.replace_hash(&id("rehashed"), &old_hash(), &new).await
+                "replace_hash" => store.replace_hash(&id("rehashed"), &old, &new).await,
+                "change_password" => {
+                    let now = SystemTime::UNIX_EPOCH;
+                    let cut_off = store
+                        .change_password(&id("changed"), &old, &new, now)
+                        .await?;
+                    Ok(cut_off.is_some())
                 }
                 _ => store.delete(&id("deleted")).await,
             }
         },
-        &["create", "replace_hash", "delete"],
+        &["create", "replace_hash", "change_password", "delete"],
     )
 }
 

@@ -42,16 +42,29 @@ where
     T: ?Sized,
     F: Future<Output: Send> + Send + 'static,
 {
+    race_of(RIVALS, subject, call).await
+}
+
+/// The same, of so many rivals.
+pub(crate) async fn race_of<T, F>(
+    rivals: usize,
+    subject: &Subject<T>,
+    call: impl Fn(Arc<T>, usize) -> F,
+) -> Result<Vec<F::Output>, Violation>
+where
+    T: ?Sized,
+    F: Future<Output: Send> + Send + 'static,
+{
     // First come, first served: on one thread a race always goes the same way. A barrier wakes in
     // an order drawn by lot.
     let (ready, start) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
-    let rivals: Vec<_> = (0..RIVALS)
+    let calls: Vec<_> = (0..rivals)
         .map(|rival| {
             let call = call(subject.handle(), rival);
             let (ready, start) = (Arc::clone(&ready), Arc::clone(&start));
             tokio::spawn(async move {
-                if ready.fetch_add(1, Ordering::Relaxed) + 1 == RIVALS {
-                    start.add_permits(RIVALS);
+                if ready.fetch_add(1, Ordering::Relaxed) + 1 == rivals {
+                    start.add_permits(rivals);
                 }
                 let _started = start.acquire().await;
                 call.await
@@ -59,8 +72,8 @@ where
         })
         .collect();
     let mut answers = Vec::new();
-    for rival in rivals {
-        let answer = rival.await;
+    for call in calls {
+        let answer = call.await;
         answers.push(answer.map_err(|_| Violation::new("the store panicked"))?);
     }
     Ok(answers)

@@ -8,14 +8,41 @@ use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
 use portcullis_core::{
-    Credential, CredentialStore, Error, ErrorKind, MemoryCredentialStore, PasswordHash, UserId,
-    UserStatus, Username, async_trait,
+    Credential, CredentialStore, Error, ErrorKind, MemoryCredentialStore, PasswordHash, UnixTime,
+    UserId, UserStatus, Username, async_trait,
 };
 use portcullis_testkit::{Outcome, Subject, credential_store};
 
 /// Each fault, and the properties that a store with it fails: these, and no others.
 const FAULTS: &[(Fault, &[&str])] = &[
     (Fault::None, &[]),
+    (
+        Fault::ChangePasswordChecksThenWrites,
+        &["of_concurrent_password_changes_one_wins"],
+    ),
+    (
+        Fault::ChangePasswordForgetsTokens,
+        &[
+            "an_abandoned_change_password_is_whole_or_nothing",
+            "change_password_moves_the_cut_off_forward",
+            "change_password_swaps_only_the_expected_hash",
+            "of_concurrent_password_changes_one_wins",
+        ],
+    ),
+    (
+        Fault::ChangePasswordIgnoresOld,
+        &[
+            "an_abandoned_change_password_is_whole_or_nothing",
+            "change_password_needs_a_hash",
+            "change_password_swaps_only_the_expected_hash",
+            "hashes_are_kept_exactly",
+            "of_concurrent_password_changes_one_wins",
+        ],
+    ),
+    (
+        Fault::ChangePasswordInTwoSteps,
+        &["an_abandoned_change_password_is_whole_or_nothing"],
+    ),
     (
         Fault::CreateChecksThenWrites,
         &[
@@ -34,6 +61,43 @@ const FAULTS: &[(Fault, &[&str])] = &[
             "create_refuses_a_taken_username",
             "of_concurrent_creates_of_a_user_id_one_wins",
             "of_concurrent_creates_of_a_username_one_wins",
+        ],
+    ),
+    (
+        Fault::CutOffGoesBack,
+        &[
+            "change_password_moves_the_cut_off_forward",
+            "concurrent_cut_offs_all_differ",
+            "end_sessions_moves_the_cut_off_forward_and_nothing_else",
+            "of_concurrent_password_changes_one_wins",
+            "set_password_moves_the_cut_off_forward",
+        ],
+    ),
+    (
+        Fault::CutOffMayStay,
+        &[
+            "change_password_moves_the_cut_off_forward",
+            "concurrent_cut_offs_all_differ",
+            "end_sessions_moves_the_cut_off_forward_and_nothing_else",
+            "of_concurrent_password_changes_one_wins",
+            "set_password_moves_the_cut_off_forward",
+        ],
+    ),
+    (
+        Fault::CutOffOverflows,
+        &[
+            "change_password_moves_the_cut_off_forward",
+            "end_sessions_moves_the_cut_off_forward_and_nothing_else",
+            "set_password_moves_the_cut_off_forward",
+        ],
+    ),
+    (
+        Fault::CutOffsAreFloats,
+        &[
+            "change_password_moves_the_cut_off_forward",
+            "end_sessions_moves_the_cut_off_forward_and_nothing_else",
+            "set_password_moves_the_cut_off_forward",
+            "tokens_valid_from_is_kept_to_the_microsecond",
         ],
     ),
     (
@@ -73,6 +137,17 @@ const FAULTS: &[(Fault, &[&str])] = &[
         ],
     ),
     (Fault::EmptyHashIsNone, &["hashes_are_kept_exactly"]),
+    (
+        Fault::EndSessionsForgetsThePassword,
+        &[
+            "concurrent_cut_offs_all_differ",
+            "end_sessions_moves_the_cut_off_forward_and_nothing_else",
+        ],
+    ),
+    (
+        Fault::EndSessionsReadsThenWrites,
+        &["concurrent_cut_offs_all_differ"],
+    ),
     (Fault::FindIgnoresCase, &["usernames_are_kept_exactly"]),
     (Fault::JoinsScopes, &["scopes_are_kept_exactly"]),
     (
@@ -81,11 +156,15 @@ const FAULTS: &[(Fault, &[&str])] = &[
             "absent_is_none",
             "an_abandoned_create_is_whole_or_nothing",
             "an_abandoned_replace_hash_is_whole_or_nothing",
+            "change_password_moves_the_cut_off_forward",
+            "change_password_swaps_only_the_expected_hash",
             "create_refuses_a_taken_user_id",
             "create_refuses_a_taken_username",
             "create_then_find_returns_it_whole",
+            "end_sessions_moves_the_cut_off_forward_and_nothing_else",
             "of_concurrent_replace_hashes_one_wins",
             "replace_hash_swaps_only_the_expected_hash",
+            "set_password_moves_the_cut_off_forward",
             "set_status_changes_only_the_status",
             "tokens_valid_from_is_kept_to_the_microsecond",
         ],
@@ -101,11 +180,16 @@ const FAULTS: &[(Fault, &[&str])] = &[
         &[
             "a_password_change_beats_a_rehash",
             "absent_is_none",
+            "change_password_moves_the_cut_off_forward",
+            "change_password_swaps_only_the_expected_hash",
+            "concurrent_cut_offs_all_differ",
             "create_refuses_a_taken_user_id",
             "create_refuses_a_taken_username",
             "create_then_find_returns_it_whole",
+            "end_sessions_moves_the_cut_off_forward_and_nothing_else",
             "of_concurrent_replace_hashes_one_wins",
             "replace_hash_swaps_only_the_expected_hash",
+            "set_password_moves_the_cut_off_forward",
             "set_password_sets_hash_and_tokens_valid_from",
         ],
     ),
@@ -117,6 +201,7 @@ const FAULTS: &[(Fault, &[&str])] = &[
         Fault::ReplaceHashChecksThenWrites,
         &[
             "a_password_change_beats_a_rehash",
+            "of_concurrent_password_changes_one_wins",
             "of_concurrent_replace_hashes_one_wins",
         ],
     ),
@@ -124,6 +209,7 @@ const FAULTS: &[(Fault, &[&str])] = &[
         Fault::ReplaceHashIgnoresOld,
         &[
             "a_password_change_beats_a_rehash",
+            "of_concurrent_password_changes_one_wins",
             "of_concurrent_replace_hashes_one_wins",
             "replace_hash_needs_a_hash",
             "replace_hash_swaps_only_the_expected_hash",
@@ -138,8 +224,10 @@ const FAULTS: &[(Fault, &[&str])] = &[
         &[
             "a_password_change_beats_a_rehash",
             "an_abandoned_set_password_is_whole_or_nothing",
+            "concurrent_cut_offs_all_differ",
             "hashes_are_kept_exactly",
             "set_password_gives_a_first_password",
+            "set_password_moves_the_cut_off_forward",
             "set_password_sets_hash_and_tokens_valid_from",
             "tokens_valid_from_is_kept_to_the_microsecond",
         ],
@@ -241,9 +329,17 @@ fn run(
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fault {
+    ChangePasswordChecksThenWrites,
+    ChangePasswordForgetsTokens,
+    ChangePasswordIgnoresOld,
+    ChangePasswordInTwoSteps,
     CreateChecksThenWrites,
     CreateInTwoSteps,
     CreateOverwrites,
+    CutOffGoesBack,
+    CutOffMayStay,
+    CutOffOverflows,
+    CutOffsAreFloats,
     CutsIdsAtNul,
     CutsNamesAtNul,
     DeleteFailsForNobody,
@@ -251,6 +347,8 @@ enum Fault {
     DeleteIsAlwaysTrue,
     DeleteKeepsTheId,
     EmptyHashIsNone,
+    EndSessionsForgetsThePassword,
+    EndSessionsReadsThenWrites,
     FindIgnoresCase,
     JoinsScopes,
     KeepsMilliseconds,
@@ -349,6 +447,41 @@ impl Broken {
         change(&mut user);
         self.overwrite(&user).await?;
         Ok(true)
+    }
+
+    /// Moves a cut-off, and sets the hash if there is a new one; `None` if there is no such user.
+    async fn cut_off(
+        &self,
+        user_id: &UserId,
+        new: Option<&PasswordHash>,
+        now: SystemTime,
+    ) -> Result<Option<SystemTime>, Error> {
+        let mut cut_off = now;
+        let changed = self.put(user_id, |user| {
+            cut_off = self.next_cut_off(user, now);
+            user.tokens_valid_from = cut_off;
+            user.password_hash = new.or(user.password_hash.as_ref()).cloned();
+        });
+        Ok(changed.await?.then_some(cut_off))
+    }
+
+    fn next_cut_off(&self, user: &Credential, now: SystemTime) -> SystemTime {
+        let whole = |time| UnixTime::saturating_from_system(time).to_system();
+        let micros = |time| UnixTime::saturating_from_system(time).micros();
+        let stored = user.tokens_valid_from;
+        match self.fault {
+            Fault::CutOffGoesBack => whole(now),
+            Fault::CutOffMayStay => whole(now.max(stored)),
+            Fault::CutOffOverflows => whole(now).max(stored + Duration::from_micros(1)),
+            Fault::CutOffsAreFloats => {
+                let next = micros(now).max(micros(stored) + 1);
+                // A floating-point number has 53 bits.
+                let lost = 11_u32.saturating_sub(next.leading_zeros());
+                let next = UnixTime::from_micros(next >> lost << lost);
+                next.map_or(stored, UnixTime::to_system)
+            }
+            _ => user.next_cut_off(now),
+        }
     }
 
     async fn all(&self) -> Result<Vec<Credential>, Error> {
@@ -466,7 +599,24 @@ impl CredentialStore for Broken {
     ) -> Result<Option<SystemTime>, Error> {
         self.up()?;
         let user_id = &self.id(user_id);
-        self.users.change_password(user_id, old, new, now).await
+        let found = self.users.find_by_id(user_id).await?;
+        let stored = found.and_then(|user| user.password_hash);
+        if stored.as_ref() != Some(old) && self.fault != Fault::ChangePasswordIgnoresOld {
+            return Ok(None);
+        }
+        match self.fault {
+            Fault::ChangePasswordChecksThenWrites => tokio::task::yield_now().await,
+            Fault::ChangePasswordForgetsTokens => {
+                let swapped = self.users.replace_hash(user_id, old, new).await?;
+                return Ok(swapped.then_some(now));
+            }
+            Fault::ChangePasswordInTwoSteps => {
+                self.users.replace_hash(user_id, old, new).await?;
+                tokio::task::yield_now().await;
+            }
+            _ => {}
+        }
+        self.cut_off(user_id, Some(new), now).await
     }
 
     async fn set_password(
@@ -486,9 +636,9 @@ impl CredentialStore for Broken {
             Fault::SetPasswordInTwoSteps => {
                 set_hash().await?;
                 tokio::task::yield_now().await;
-                self.users.set_password(user_id, new, now).await
+                self.cut_off(user_id, Some(new), now).await
             }
-            _ => self.users.set_password(user_id, new, now).await,
+            _ => self.cut_off(user_id, Some(new), now).await,
         }
     }
 
@@ -498,7 +648,23 @@ impl CredentialStore for Broken {
         now: SystemTime,
     ) -> Result<Option<SystemTime>, Error> {
         self.up()?;
-        self.users.end_sessions(&self.id(user_id), now).await
+        let user_id = &self.id(user_id);
+        match self.fault {
+            Fault::EndSessionsForgetsThePassword => {
+                self.put(user_id, |user| user.password_hash = None).await?;
+            }
+            Fault::EndSessionsReadsThenWrites => {
+                let Some(user) = self.users.find_by_id(user_id).await? else {
+                    return Ok(None);
+                };
+                tokio::task::yield_now().await;
+                let cut_off = user.next_cut_off(now);
+                let ended = self.put(user_id, |user| user.tokens_valid_from = cut_off);
+                return Ok(ended.await?.then_some(cut_off));
+            }
+            _ => {}
+        }
+        self.cut_off(user_id, None, now).await
     }
 
     async fn set_status(&self, user_id: &UserId, status: UserStatus) -> Result<bool, Error> {

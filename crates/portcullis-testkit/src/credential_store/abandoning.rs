@@ -61,6 +61,35 @@ pub async fn an_abandoned_replace_hash_is_whole_or_nothing(
     Ok(())
 }
 
+/// An abandoned `change_password` leaves the old hash and time or the new ones, never a mixture.
+///
+/// # Errors
+/// How the property was violated.
+pub async fn an_abandoned_change_password_is_whole_or_nothing(
+    subject: &Subject<dyn CredentialStore>,
+) -> Outcome {
+    let store = subject.handle();
+    let (old, new) = (PasswordHash::new("$old$"), PasswordHash::new("$new$"));
+    let now = at(1_700_000_000, 0);
+    for polls in 1..MOST_POLLS {
+        let before = like_alice(polls);
+        let mut after = before.clone().with_password_hash(new.clone());
+        after.tokens_valid_from = now;
+        store.create(&before).await?;
+        let change = || store.change_password(&before.user_id, &old, &new, now);
+        let call = abandon(polls, change()).await;
+        let found = store.find(&before.username).await?;
+        is_one_of(found.as_ref(), [Some(&before), Some(&after)])?;
+
+        is_one_of(change().await?.as_ref(), [None, Some(&now)])?;
+        is_stored(subject, &after).await?;
+        if call == Call::Finished {
+            break;
+        }
+    }
+    Ok(())
+}
+
 /// An abandoned `set_password` leaves the old hash and time or the new ones, never a mixture.
 ///
 /// # Errors

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use portcullis_core::{Credential, CredentialStore, PasswordHash, UserStatus};
+use portcullis_core::{Credential, CredentialStore, Error, PasswordHash, UserStatus};
 
 use super::{alice, is_stored, user};
-use crate::property::{RIVALS, at, equal, race};
+use crate::property::{RIVALS, at, equal, race, race_of};
 use crate::suite::{Outcome, Subject};
 
 /// `replace_hash` swaps the hash it expects, byte for byte, and touches nothing else.
@@ -116,6 +116,97 @@ pub async fn a_password_change_beats_a_rehash(subject: &Subject<dyn CredentialSt
         .await?;
     equal("replace_hash", &late, &false)?;
     is_stored(subject, &changed).await
+}
+
+/// `change_password` swaps the hash it expects, byte for byte, ends the older tokens, and touches
+/// nothing else.
+///
+/// # Errors
+/// How the property was violated.
+pub async fn change_password_swaps_only_the_expected_hash(
+    subject: &Subject<dyn CredentialStore>,
+) -> Outcome {
+    let store = subject.handle();
+    let (alice, bob) = (alice(), user("bob").with_password_hash(hash("$old$")));
+    store.create(&alice).await?;
+    store.create(&bob).await?;
+    let after = changed(&alice);
+    let now = after.tokens_valid_from;
+
+    for other in ["", "$OLD$", "$old$ ", "$old", "$old$\0", "%", "$new$"] {
+        let cut_off = store
+            .change_password(&alice.user_id, &hash(other), &hash("$new$"), now)
+            .await?;
+        equal("change_password of another hash", &cut_off, &None)?;
+        is_stored(subject, &alice).await?;
+    }
+
+    let cut_off = store
+        .change_password(&alice.user_id, &hash("$old$"), &hash("$new$"), now)
+        .await?;
+    equal("change_password of the stored hash", &cut_off, &Some(now))?;
+    is_stored(subject, &after).await?;
+    is_stored(subject, &bob).await
+}
+
+/// `change_password` does nothing to a user without a password.
+///
+/// # Errors
+/// How the property was violated.
+pub async fn change_password_needs_a_hash(subject: &Subject<dyn CredentialStore>) -> Outcome {
+    let store = subject.handle();
+    let bob = user("bob");
+    store.create(&bob).await?;
+    for old in ["", "NULL", "$old$"] {
+        let cut_off = store
+            .change_password(&bob.user_id, &hash(old), &hash("$new$"), at(1, 0))
+            .await?;
+        equal("change_password of no hash", &cut_off, &None)?;
+    }
+    is_stored(subject, &bob).await
+}
+
+/// Of two, or many, who change or rehash one password at the same time, one does: its hash is the one
+/// stored, and the cut-off is where it was told.
+///
+/// # Errors
+/// How the property was violated.
+pub async fn of_concurrent_password_changes_one_wins(
+    subject: &Subject<dyn CredentialStore>,
+) -> Outcome {
+    let store = subject.handle();
+    for (rivals, rehash_every) in [(2, 3), (2, 2), (64, 65), (64, 2)] {
+        let mut user = user(&format!("{rivals} {rehash_every}"));
+        user.password_hash = Some(hash("$old$"));
+        user.tokens_valid_from = at(1_700_000_000, 0);
+        store.create(&user).await?;
+        let answers = race_of(rivals, subject, |handle, rival| {
+            let (user_id, stands) = (user.user_id.clone(), user.tokens_valid_from);
+            async move {
+                let (old, new) = (hash("$old$"), hash(&rival.to_string()));
+                if rival % rehash_every == rehash_every - 1 {
+                    let swapped = handle.replace_hash(&user_id, &old, &new).await?;
+                    return Ok(swapped.then_some(stands));
+                }
+                handle.change_password(&user_id, &old, &new, stands).await
+            }
+        })
+        .await?;
+
+        let mut winners = Vec::new();
+        for (rival, answer) in answers.into_iter().enumerate() {
+            let cut_off: Result<_, Error> = answer;
+            winners.extend(cut_off?.map(|cut_off| (rival, cut_off)));
+        }
+        equal("the number of winners", &winners.len(), &1)?;
+        let (winner, cut_off) = winners[0];
+        if winner % rehash_every != rehash_every - 1 {
+            equal("the winner's cut-off", &cut_off, &at(1_700_000_000, 1))?;
+        }
+        user.tokens_valid_from = cut_off;
+        is_stored(subject, &with_hash(&user, &winner.to_string())).await?;
+    }
+    Ok(())
 }
 
 /// `set_password` sets the hash and ends the older tokens, and touches nothing else.

@@ -10,16 +10,18 @@ use crate::suite::{Outcome, Subject};
 
 mod abandoning;
 pub use abandoning::{
-    an_abandoned_create_is_whole_or_nothing, an_abandoned_delete_is_whole_or_nothing,
-    an_abandoned_replace_hash_is_whole_or_nothing, an_abandoned_set_password_is_whole_or_nothing,
+    an_abandoned_change_password_is_whole_or_nothing, an_abandoned_create_is_whole_or_nothing,
+    an_abandoned_delete_is_whole_or_nothing, an_abandoned_replace_hash_is_whole_or_nothing,
+    an_abandoned_set_password_is_whole_or_nothing,
 };
 
 mod changing;
 pub use changing::{
-    a_password_change_beats_a_rehash, of_concurrent_replace_hashes_one_wins,
-    replace_hash_needs_a_hash, replace_hash_swaps_only_the_expected_hash,
-    set_password_gives_a_first_password, set_password_sets_hash_and_tokens_valid_from,
-    set_status_changes_only_the_status,
+    a_password_change_beats_a_rehash, change_password_needs_a_hash,
+    change_password_swaps_only_the_expected_hash, of_concurrent_password_changes_one_wins,
+    of_concurrent_replace_hashes_one_wins, replace_hash_needs_a_hash,
+    replace_hash_swaps_only_the_expected_hash, set_password_gives_a_first_password,
+    set_password_sets_hash_and_tokens_valid_from, set_status_changes_only_the_status,
 };
 
 mod creating;
@@ -27,6 +29,13 @@ pub use creating::{
     absent_is_none, create_refuses_a_taken_user_id, create_refuses_a_taken_username,
     create_then_find_returns_it_whole, of_concurrent_creates_of_a_user_id_one_wins,
     of_concurrent_creates_of_a_username_one_wins,
+};
+
+mod cutting_off;
+pub use cutting_off::{
+    change_password_moves_the_cut_off_forward, concurrent_cut_offs_all_differ,
+    end_sessions_moves_the_cut_off_forward_and_nothing_else,
+    set_password_moves_the_cut_off_forward,
 };
 
 mod deleting;
@@ -77,26 +86,34 @@ macro_rules! for_each_credential_store_property {
             a_change_never_revives_a_deleted_user,
             a_password_change_beats_a_rehash,
             absent_is_none,
+            an_abandoned_change_password_is_whole_or_nothing,
             an_abandoned_create_is_whole_or_nothing,
             an_abandoned_delete_is_whole_or_nothing,
             an_abandoned_replace_hash_is_whole_or_nothing,
             an_abandoned_set_password_is_whole_or_nothing,
+            change_password_moves_the_cut_off_forward,
+            change_password_needs_a_hash,
+            change_password_swaps_only_the_expected_hash,
+            concurrent_cut_offs_all_differ,
             create_refuses_a_taken_user_id,
             create_refuses_a_taken_username,
             create_then_find_returns_it_whole,
             delete_frees_name_and_id,
             delete_is_idempotent,
+            end_sessions_moves_the_cut_off_forward_and_nothing_else,
             hashes_are_kept_exactly,
             list_pages_in_byte_order,
             list_starts_after_any_name,
             of_concurrent_creates_of_a_user_id_one_wins,
             of_concurrent_creates_of_a_username_one_wins,
             of_concurrent_deletes_one_wins,
+            of_concurrent_password_changes_one_wins,
             of_concurrent_replace_hashes_one_wins,
             replace_hash_needs_a_hash,
             replace_hash_swaps_only_the_expected_hash,
             scopes_are_kept_exactly,
             set_password_gives_a_first_password,
+            set_password_moves_the_cut_off_forward,
             set_password_sets_hash_and_tokens_valid_from,
             set_status_changes_only_the_status,
             tokens_valid_from_is_kept_to_the_microsecond,
