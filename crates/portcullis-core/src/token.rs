@@ -4,6 +4,7 @@ use std::fmt::Debug;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use serde_json::{Map, Value};
 
 use crate::credential_store::UserId;
 use crate::error::Error;
@@ -120,6 +121,13 @@ pub struct Claims {
     pub client_id: Option<String>,
     /// What it may be used for.
     pub scopes: Vec<String>,
+    /// The name of the login that it came from, if that has one.
+    pub sid: Option<String>,
+    /// The user's [`tokens_valid_from`](crate::Credential::tokens_valid_from) as it stood when the
+    /// token was made, in whole microseconds.
+    pub cut_off: Option<SystemTime>,
+    /// Further claims, by their names.
+    pub extra: Map<String, Value>,
 }
 
 impl Claims {
@@ -142,6 +150,9 @@ impl Claims {
             jti,
             client_id: None,
             scopes: Vec::new(),
+            sid: None,
+            cut_off: None,
+            extra: Map::new(),
         }
     }
 }

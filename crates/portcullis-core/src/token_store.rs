@@ -19,7 +19,9 @@ use crate::token::Claims;
 /// done the whole step or nothing.
 ///
 /// Claims come back as they went in; of [`Claims::exp`] and [`Claims::iat`] at least the whole
-/// seconds, for any time from 1970 to 9999. The fraction may be dropped: issuers give none.
+/// seconds, for any time from 1970 to 9999. The fraction may be dropped: issuers give none. Of
+/// [`Claims::cut_off`] the whole microseconds come back, and of [`Claims::extra`] any JSON that is
+/// nested no deeper than 100.
 ///
 /// Each method fails with [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if the store
 /// does not answer and with [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) if what it holds

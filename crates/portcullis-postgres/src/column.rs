@@ -3,7 +3,8 @@
 use std::fmt::Display;
 use std::time::SystemTime;
 
-use portcullis_core::UnixTime;
+use portcullis_core::{Error, ErrorKind, UnixTime};
+use serde_json::{Map, Value};
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::types::Oid;
@@ -29,6 +30,27 @@ pub(crate) fn optional_text(row: &PgRow, column: &str) -> Result<Option<String>,
 pub(crate) fn texts(row: &PgRow, column: &str) -> Result<Vec<String>, sqlx::Error> {
     let texts: Vec<_> = row.try_get(column)?;
     texts.into_iter().map(utf_8).collect()
+}
+
+/// A JSON object, for a `bytea`; `None` if it is empty.
+pub(crate) fn object(what: &str, object: &Map<String, Value>) -> Result<Option<Vec<u8>>, Error> {
+    let json = (!object.is_empty()).then(|| serde_json::to_vec(object));
+    json.transpose().map_err(|error| {
+        Error::new(ErrorKind::Internal, format!("{what} cannot be stored")).with_source(error)
+    })
+}
+
+/// The object that [`object`] wrote.
+pub(crate) fn optional_object(
+    row: &PgRow,
+    column: &str,
+) -> Result<Map<String, Value>, sqlx::Error> {
+    match row.try_get(column)? {
+        None => Ok(Map::new()),
+        Some(json) => {
+            serde_json::from_slice(json).map_err(|error| sqlx::Error::Decode(error.into()))
+        }
+    }
 }
 
 /// A time from 1970 to 9999, to the microsecond, for a `timestamptz`.

@@ -130,11 +130,12 @@ fn refuse_later(applied: i64) -> Result<(), Error> {
 }
 
 /// What has been released is never edited: databases have run it already.
-const MIGRATIONS: [(i64, &str); 4] = [
+const MIGRATIONS: [(i64, &str); 5] = [
     (1, include_str!("../migrations/0001_users.sql")),
     (2, include_str!("../migrations/0002_tokens.sql")),
     (3, include_str!("../migrations/0003_throttle.sql")),
     (4, include_str!("../migrations/0004_refresh.sql")),
+    (5, include_str!("../migrations/0005_token_claims.sql")),
 ];
 
 const LATEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;

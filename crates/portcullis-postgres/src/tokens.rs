@@ -6,7 +6,7 @@ use portcullis_core::{Claims, Error, ErrorKind, TokenHash, TokenStore, UserId, a
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
-use crate::column::{Timestamp, bytes, optional_text, text, texts};
+use crate::column::{Timestamp, bytes, object, optional_object, optional_text, text, texts};
 use crate::database::query;
 use crate::error::from_driver;
 use crate::store::PostgresStore;
@@ -18,7 +18,8 @@ impl TokenStore for PostgresStore {
         let tokens = self.own_table("tokens");
         let sql = format!(
             "INSERT INTO {tokens} (token_hash, {COLUMNS}) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (token_hash) DO NOTHING"
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
+             ON CONFLICT (token_hash) DO NOTHING"
         );
         let insert = query(sql)
             .bind(hash.as_bytes())
@@ -29,7 +30,10 @@ impl TokenStore for PostgresStore {
             .bind(Timestamp(claims.iat))
             .bind(claims.jti.as_bytes())
             .bind(claims.client_id.as_deref().map(str::as_bytes))
-            .bind(bytes(&claims.scopes));
+            .bind(bytes(&claims.scopes))
+            .bind(claims.sid.as_deref().map(str::as_bytes))
+            .bind(claims.cut_off.map(Timestamp))
+            .bind(object("the further claims", &claims.extra)?);
         if self.database.write(insert).await.map_err(from_driver)? == 0 {
             return Err(Error::new(
                 ErrorKind::AlreadyExists,
@@ -89,7 +93,11 @@ fn claims(row: &PgRow) -> Result<Claims, sqlx::Error> {
     );
     claims.client_id = optional_text(row, "client_id")?;
     claims.scopes = texts(row, "scopes")?;
+    claims.sid = optional_text(row, "sid")?;
+    let cut_off: Option<Timestamp> = row.try_get("cut_off")?;
+    claims.cut_off = cut_off.map(|cut_off| cut_off.0);
+    claims.extra = optional_object(row, "extra")?;
     Ok(claims)
 }
 
-const COLUMNS: &str = "iss, sub, aud, exp, iat, jti, client_id, scopes";
+const COLUMNS: &str = "iss, sub, aud, exp, iat, jti, client_id, scopes, sid, cut_off, extra";

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::SystemTime;
 
 use portcullis_core::{Error, UnixTime};
+use serde_json::{Map, Value};
 
 use crate::error::{cannot_store, corrupt};
 
@@ -29,6 +30,14 @@ impl Fields {
         serde_json::from_str(&self.text(name)?).map_err(|_| corrupt(name))
     }
 
+    /// An object, as [`object`] writes it, which is not there if it is empty.
+    pub(crate) fn object(&mut self, name: &'static str) -> Result<Map<String, Value>, Error> {
+        match self.take(name) {
+            None => Ok(Map::new()),
+            Some(json) => serde_json::from_str(&json).map_err(|_| corrupt(name)),
+        }
+    }
+
     /// A number since 1970: `from` is of its unit.
     pub(crate) fn time(
         &mut self,
@@ -47,6 +56,13 @@ pub(crate) fn read_time(
 ) -> Result<SystemTime, Error> {
     let time = number.parse().ok().and_then(from);
     time.map(UnixTime::to_system).ok_or_else(|| corrupt(name))
+}
+
+/// Writes an object; `None` if it is empty.
+pub(crate) fn object(name: &str, object: &Map<String, Value>) -> Result<Option<String>, Error> {
+    let json = (!object.is_empty()).then(|| serde_json::to_string(object));
+    json.transpose()
+        .map_err(|error| cannot_store(name).with_source(error))
 }
 
 pub(crate) fn json(name: &str, texts: &[String]) -> Result<String, Error> {

@@ -6,7 +6,7 @@ use portcullis_core::{
     Claims, Error, ErrorKind, TokenHash, TokenStore, UnixTime, UserId, async_trait,
 };
 
-use crate::fields::{Fields, drop_at, json, unix_time};
+use crate::fields::{Fields, drop_at, json, object, read_time, unix_time};
 use crate::script::REVOKE;
 use crate::store::RedisStore;
 
@@ -38,6 +38,18 @@ impl TokenStore for RedisStore {
         ];
         if let Some(client_id) = &claims.client_id {
             fields.extend([CLIENT_ID, client_id]);
+        }
+        if let Some(sid) = &claims.sid {
+            fields.extend([SID, sid]);
+        }
+        let cut_off = claims.cut_off.map(|time| unix_time(CUT_OFF, time));
+        let cut_off = cut_off.transpose()?.map(|time| time.micros().to_string());
+        if let Some(cut_off) = &cut_off {
+            fields.extend([CUT_OFF, cut_off]);
+        }
+        let extra = object(EXTRA, &claims.extra)?;
+        if let Some(extra) = &extra {
+            fields.extend([EXTRA, extra]);
         }
         self.insert_noted(&tokens, &key, &fields, &drop_at, &drop_at)
             .await?
@@ -78,15 +90,24 @@ fn claims(mut fields: Fields) -> Result<Claims, Error> {
     );
     claims.client_id = fields.take(CLIENT_ID);
     claims.scopes = fields.list(SCOPES)?;
+    claims.sid = fields.take(SID);
+    let cut_off = fields.take(CUT_OFF);
+    claims.cut_off = cut_off
+        .map(|cut_off| read_time(CUT_OFF, &cut_off, UnixTime::from_micros))
+        .transpose()?;
+    claims.extra = fields.object(EXTRA)?;
     Ok(claims)
 }
 
 // The fields of a token. A script names `sub` too.
 const AUD: &str = "aud";
 const CLIENT_ID: &str = "client_id";
+const CUT_OFF: &str = "cut_off"; // microseconds since 1970
 const EXP: &str = "exp"; // seconds since 1970
+const EXTRA: &str = "extra";
 const IAT: &str = "iat"; // seconds since 1970
 const ISS: &str = "iss";
 const JTI: &str = "jti";
 const SCOPES: &str = "scopes";
+const SID: &str = "sid";
 const SUB: &str = "sub";

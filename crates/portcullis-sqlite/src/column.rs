@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use portcullis_core::{Error, ErrorKind, UnixTime};
+use serde_json::{Map, Value};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
@@ -15,6 +16,24 @@ pub(crate) fn json(what: &str, list: &[String]) -> Result<String, Error> {
 pub(crate) fn list(row: &SqliteRow, column: &str) -> Result<Vec<String>, sqlx::Error> {
     let json: &str = row.try_get(column)?;
     serde_json::from_str(json).map_err(|error| sqlx::Error::Decode(error.into()))
+}
+
+/// Writes a JSON object; `None` if it is empty.
+pub(crate) fn object(what: &str, object: &Map<String, Value>) -> Result<Option<String>, Error> {
+    let json = (!object.is_empty()).then(|| serde_json::to_string(object));
+    json.transpose()
+        .map_err(|error| cannot_store(what).with_source(error))
+}
+
+/// Reads an object that [`object`] wrote.
+pub(crate) fn optional_object(
+    row: &SqliteRow,
+    column: &str,
+) -> Result<Map<String, Value>, sqlx::Error> {
+    match row.try_get(column)? {
+        None => Ok(Map::new()),
+        Some(json) => serde_json::from_str(json).map_err(|error| sqlx::Error::Decode(error.into())),
+    }
 }
 
 /// Whole seconds since 1970; a fraction is dropped.
@@ -40,10 +59,22 @@ pub(crate) fn time(
     column: &str,
     from: fn(u64) -> Option<UnixTime>,
 ) -> Result<SystemTime, sqlx::Error> {
-    let number = u64::try_from(row.try_get::<i64, _>(column)?).ok();
-    number
-        .and_then(from)
-        .map(UnixTime::to_system)
+    read_time(row.try_get(column)?, from)
+}
+
+/// The same of a number that may be NULL.
+pub(crate) fn optional_time(
+    row: &SqliteRow,
+    column: &str,
+    from: fn(u64) -> Option<UnixTime>,
+) -> Result<Option<SystemTime>, sqlx::Error> {
+    let number: Option<i64> = row.try_get(column)?;
+    number.map(|number| read_time(number, from)).transpose()
+}
+
+fn read_time(number: i64, from: fn(u64) -> Option<UnixTime>) -> Result<SystemTime, sqlx::Error> {
+    let time = u64::try_from(number).ok().and_then(from);
+    time.map(UnixTime::to_system)
         .ok_or_else(|| sqlx::Error::Decode("a time is out of range".into()))
 }
 

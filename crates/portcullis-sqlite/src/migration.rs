@@ -60,9 +60,10 @@ pub(crate) async fn run(pool: &SqlitePool) -> Result<(), Error> {
 }
 
 /// What has been released is never edited: databases have run it already.
-const MIGRATIONS: [(i64, &str); 4] = [
+const MIGRATIONS: [(i64, &str); 5] = [
     (1, include_str!("../migrations/0001_users.sql")),
     (2, include_str!("../migrations/0002_tokens.sql")),
     (3, include_str!("../migrations/0003_throttle.sql")),
     (4, include_str!("../migrations/0004_refresh.sql")),
+    (5, include_str!("../migrations/0005_token_claims.sql")),
 ];

@@ -8,7 +8,7 @@ use portcullis_core::{
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use crate::column::{json, list, seconds, time};
+use crate::column::{json, list, micros, object, optional_object, optional_time, seconds, time};
 use crate::error::from_driver;
 use crate::store::SqliteStore;
 
@@ -18,8 +18,8 @@ impl TokenStore for SqliteStore {
     async fn insert(&self, hash: &TokenHash, claims: &Claims) -> Result<(), Error> {
         let statement = sqlx::query(
             "INSERT INTO portcullis_tokens \
-             (token_hash, iss, sub, aud, exp, iat, jti, client_id, scopes) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) \
+             (token_hash, iss, sub, aud, exp, iat, jti, client_id, scopes, sid, cut_off, extra) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
              ON CONFLICT (token_hash) DO NOTHING",
         )
         .bind(hash.as_bytes().as_slice())
@@ -30,7 +30,10 @@ impl TokenStore for SqliteStore {
         .bind(seconds(claims.iat)?)
         .bind(claims.jti.as_str())
         .bind(claims.client_id.as_deref())
-        .bind(json("the scopes", &claims.scopes)?);
+        .bind(json("the scopes", &claims.scopes)?)
+        .bind(claims.sid.as_deref())
+        .bind(claims.cut_off.map(micros).transpose()?)
+        .bind(object("the further claims", &claims.extra)?);
         match self.execute(statement).await? {
             0 => Err(Error::new(
                 ErrorKind::AlreadyExists,
@@ -42,7 +45,7 @@ impl TokenStore for SqliteStore {
 
     async fn find(&self, hash: &TokenHash) -> Result<Option<Claims>, Error> {
         sqlx::query(
-            "SELECT iss, sub, aud, exp, iat, jti, client_id, scopes \
+            "SELECT iss, sub, aud, exp, iat, jti, client_id, scopes, sid, cut_off, extra \
              FROM portcullis_tokens WHERE token_hash = ?",
         )
         .bind(hash.as_bytes().as_slice())
@@ -87,5 +90,8 @@ fn claims(row: &SqliteRow) -> Result<Claims, sqlx::Error> {
     );
     claims.client_id = row.try_get("client_id")?;
     claims.scopes = list(row, "scopes")?;
+    claims.sid = row.try_get("sid")?;
+    claims.cut_off = optional_time(row, "cut_off", UnixTime::from_micros)?;
+    claims.extra = optional_object(row, "extra")?;
     Ok(claims)
 }

@@ -151,6 +151,8 @@ fn a_row_that_makes_no_sense_is_corrupt() -> Outcome {
         "sub = CAST(x'ff' AS TEXT)",
         "aud = 'api'",
         "exp = -1",
+        "cut_off = -1",
+        "extra = '[]'",
         "iat = -1",
         "jti = CAST(x'ff' AS TEXT)",
         "client_id = CAST(x'ff' AS TEXT)",

@@ -8,7 +8,8 @@ use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
 use portcullis_core::{
-    Claims, Error, ErrorKind, MemoryTokenStore, TokenHash, TokenStore, UserId, async_trait,
+    Claims, Error, ErrorKind, MemoryTokenStore, TokenHash, TokenStore, UnixTime, UserId,
+    async_trait,
 };
 use portcullis_testkit::{Outcome, Subject, token_store};
 use tokio::task::yield_now;
@@ -73,6 +74,39 @@ const FAULTS: &[(Fault, &[&str])] = &[
     (Fault::JoinsScopes, &["lists_are_kept_exactly"]),
     (Fault::Keeps32Bits, &["times_are_kept_to_the_second"]),
     (
+        Fault::KeepsMilliseconds,
+        &[
+            "absent_is_none",
+            "an_abandoned_insert_is_whole_or_nothing",
+            "cut_offs_are_kept_to_the_microsecond",
+            "insert_refuses_a_taken_hash",
+            "insert_then_find_returns_it_whole",
+            "revoke_is_at_once_and_idempotent",
+        ],
+    ),
+    (
+        Fault::LosesCutOff,
+        &[
+            "absent_is_none",
+            "an_abandoned_insert_is_whole_or_nothing",
+            "cut_offs_are_kept_to_the_microsecond",
+            "insert_refuses_a_taken_hash",
+            "insert_then_find_returns_it_whole",
+            "revoke_is_at_once_and_idempotent",
+        ],
+    ),
+    (
+        Fault::LosesExtra,
+        &[
+            "absent_is_none",
+            "an_abandoned_insert_is_whole_or_nothing",
+            "extra_claims_are_kept_exactly",
+            "insert_refuses_a_taken_hash",
+            "insert_then_find_returns_it_whole",
+            "revoke_is_at_once_and_idempotent",
+        ],
+    ),
+    (
         Fault::LosesScopes,
         &[
             "absent_is_none",
@@ -80,6 +114,17 @@ const FAULTS: &[(Fault, &[&str])] = &[
             "insert_refuses_a_taken_hash",
             "insert_then_find_returns_it_whole",
             "lists_are_kept_exactly",
+            "revoke_is_at_once_and_idempotent",
+        ],
+    ),
+    (
+        Fault::LosesSid,
+        &[
+            "absent_is_none",
+            "an_abandoned_insert_is_whole_or_nothing",
+            "insert_refuses_a_taken_hash",
+            "insert_then_find_returns_it_whole",
+            "names_of_logins_are_kept_exactly",
             "revoke_is_at_once_and_idempotent",
         ],
     ),
@@ -209,7 +254,11 @@ enum Fault {
     InsertOverwrites,
     JoinsScopes,
     Keeps32Bits,
+    KeepsMilliseconds,
+    LosesCutOff,
+    LosesExtra,
     LosesScopes,
+    LosesSid,
     None,
     RevokeAllForgetsFirst,
     RevokeAllIgnoresCase,
@@ -271,7 +320,16 @@ impl Broken {
                 let seconds = since.as_secs().min(u32::MAX.into());
                 row.exp = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
             }
+            Fault::KeepsMilliseconds => {
+                row.cut_off = row.cut_off.map(|cut_off| {
+                    let millis = UnixTime::from_system(cut_off).unwrap().millis();
+                    SystemTime::UNIX_EPOCH + Duration::from_millis(millis)
+                });
+            }
+            Fault::LosesCutOff => row.cut_off = None,
+            Fault::LosesExtra => row.extra.clear(),
             Fault::LosesScopes => row.scopes.clear(),
+            Fault::LosesSid => row.sid = None,
             _ => {}
         }
         row

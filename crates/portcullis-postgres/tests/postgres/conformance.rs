@@ -138,6 +138,8 @@ fn a_row_that_makes_no_sense_is_corrupt() -> Outcome {
         "sub = '\\xff'",
         "aud = '{NULL}'",
         "exp = '-infinity'",
+        "cut_off = '-infinity'",
+        "extra = '[]'",
         "iat = '-infinity'",
         "jti = '\\xff'",
         "client_id = '\\xff'",

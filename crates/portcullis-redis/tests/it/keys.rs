@@ -53,12 +53,14 @@ fn a_user_that_makes_no_sense_is_corrupt() -> Outcome {
 #[test]
 fn a_token_that_makes_no_sense_is_corrupt() -> Outcome {
     let key = &key(&TokenHash::of("token"));
-    let nonsense: [&[&str]; 6] = [
+    let nonsense: [&[&str]; 8] = [
         &["HDEL", key, "iss"],
         &["HDEL", key, "sub"],
         &["HDEL", key, "jti"],
         &["HSET", key, "aud", "everybody"],
         &["HSET", key, "exp", "tomorrow"],
+        &["HSET", key, "cut_off", "-1"],
+        &["HSET", key, "extra", "[]"],
         &["SET", key, "a text"],
     ];
     for command in nonsense {

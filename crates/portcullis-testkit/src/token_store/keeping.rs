@@ -3,9 +3,10 @@
 use std::iter;
 
 use portcullis_core::{Claims, TokenHash, TokenStore};
+use serde_json::{Map, Value, json};
 
 use super::{IN_2100, claims, is_absent, is_stored};
-use crate::property::{END_OF_9999, at, equal, texts};
+use crate::property::{END_OF_9999, all_texts, at, equal, texts};
 use crate::suite::{Outcome, Subject};
 
 /// A hash is any 32 bytes; those that differ in one bit are different.
@@ -102,6 +103,83 @@ pub async fn times_are_kept_to_the_second(subject: &Subject<dyn TokenStore>) -> 
         let mut claims = numbered(number);
         claims.iat = at(iat, 0);
         claims.exp = at(exp, 0);
+        store.insert(&hash, &claims).await?;
+        is_stored(subject, &hash, &claims).await?;
+    }
+    Ok(())
+}
+
+/// `sid` is any text, or none; an empty one is not the same as none.
+///
+/// # Errors
+/// How the property was violated.
+pub async fn names_of_logins_are_kept_exactly(subject: &Subject<dyn TokenStore>) -> Outcome {
+    let sids = texts(subject).into_iter().map(Some).chain([None]);
+    are_kept(subject, sids, |claims, sid| claims.sid = sid).await
+}
+
+/// `cut_off` is kept to the microsecond, from 1970 to 9999; 1970 is not the same as none.
+///
+/// # Errors
+/// How the property was violated.
+pub async fn cut_offs_are_kept_to_the_microsecond(subject: &Subject<dyn TokenStore>) -> Outcome {
+    let cut_offs = [
+        None,
+        Some(at(0, 0)),
+        Some(at(0, 1)),
+        Some(at(1_700_000_000, 999_999)),
+        // More than a floating-point number holds.
+        Some(at(9_007_199_254, 740_993)),
+        Some(at(END_OF_9999, 999_998)),
+        Some(at(END_OF_9999, 999_999)),
+    ];
+    are_kept(subject, cut_offs, |claims, cut_off| {
+        claims.cut_off = cut_off;
+    })
+    .await
+}
+
+/// `extra` is any JSON object: empty, nested, with any texts for names and values.
+///
+/// # Errors
+/// How the property was violated.
+pub async fn extra_claims_are_kept_exactly(subject: &Subject<dyn TokenStore>) -> Outcome {
+    let texts: Map<_, _> = all_texts()
+        .into_iter()
+        .map(|text| (text.clone(), Value::from(text)))
+        .collect();
+    let mut nested = Value::from("at the bottom");
+    for level in 0..50 {
+        nested = json!({ level.to_string(): [null, nested] });
+    }
+    let extras = [
+        json!({}),
+        json!({ "": null }),
+        json!({ "empty": [{}, [], "", 0, false, null] }),
+        json!({ "integers": [u64::MAX, i64::MIN, 0, -1] }),
+        json!({ "fractions": [0.1, 1e-300, 1.797_693_134_862_315_7e308, 5e-324, 3.0] }),
+        // Not the claims of these names.
+        json!({ "sub": "bob", "exp": 0, "scopes": "all", "sid": "", "cut_off": 0, "extra": {} }),
+        json!({ "texts": texts }),
+        json!({ "nested": nested }),
+    ];
+    let extras = extras
+        .into_iter()
+        .filter_map(|extra| extra.as_object().cloned())
+        .chain([texts]);
+    are_kept(subject, extras, |claims, extra| claims.extra = extra).await
+}
+
+async fn are_kept<T>(
+    subject: &Subject<dyn TokenStore>,
+    values: impl IntoIterator<Item = T>,
+    set: impl Fn(&mut Claims, T),
+) -> Outcome {
+    let store = subject.handle();
+    for (number, value) in values.into_iter().enumerate() {
+        let hash = TokenHash::of(&number.to_string());
+        let mut claims = numbered(number);
+        set(&mut claims, value);
         store.insert(&hash, &claims).await?;
         is_stored(subject, &hash, &claims).await?;
     }

@@ -31,7 +31,8 @@ pub use inserting::{
 
 mod keeping;
 pub use keeping::{
-    hashes_are_kept_exactly, lists_are_kept_exactly, texts_are_kept_exactly,
+    cut_offs_are_kept_to_the_microsecond, extra_claims_are_kept_exactly, hashes_are_kept_exactly,
+    lists_are_kept_exactly, names_of_logins_are_kept_exactly, texts_are_kept_exactly,
     times_are_kept_to_the_second,
 };
 
@@ -73,11 +74,14 @@ macro_rules! for_each_token_store_property {
             an_abandoned_insert_is_whole_or_nothing,
             an_abandoned_revoke_all_can_be_made_again,
             an_abandoned_revoke_is_whole_or_nothing,
+            cut_offs_are_kept_to_the_microsecond,
             delete_expired_takes_only_what_has_expired,
+            extra_claims_are_kept_exactly,
             hashes_are_kept_exactly,
             insert_refuses_a_taken_hash,
             insert_then_find_returns_it_whole,
             lists_are_kept_exactly,
+            names_of_logins_are_kept_exactly,
             of_concurrent_inserts_of_a_hash_one_wins,
             of_concurrent_revokes_one_wins,
             revoke_all_misses_no_concurrent_insert,
@@ -109,6 +113,9 @@ fn alice() -> Claims {
     alice.aud.push("https://other.example".to_owned());
     alice.client_id = Some("spa".to_owned());
     alice.scopes = vec!["users:read".to_owned(), "users:write".to_owned()];
+    alice.sid = Some("a login".to_owned());
+    alice.cut_off = Some(at(1_234_567_889, 654_321));
+    alice.extra.insert("role".to_owned(), "admin".into());
     alice
 }
 
