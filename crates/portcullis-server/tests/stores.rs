@@ -1,4 +1,4 @@
-//! Stores on real servers, which several login-servers share.
+//! Stores on real servers, which several portcullis-servers share.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![cfg(all(feature = "postgres", feature = "redis"))]

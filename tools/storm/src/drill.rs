@@ -1,4 +1,4 @@
-//! Kills the databases of a login-server under load, one after the other, and counts what its
+//! Kills the databases of a portcullis-server under load, one after the other, and counts what its
 //! clients see: users in Postgres, opaque tokens in Redis.
 
 use std::error::Error;
@@ -28,12 +28,12 @@ pub(crate) struct DrillArgs {
 
 pub(crate) fn run(args: &DrillArgs) -> Result<(), Box<dyn Error>> {
     let directory = tempfile::tempdir()?;
-    let login_server = std::env::current_exe()?.with_file_name("login-server");
+    let portcullis_server = std::env::current_exe()?.with_file_name("portcullis-server");
     let mut users = postgres::Server::start()?;
     let mut tokens = redis::Server::start_with(["--appendonly", "yes"])?;
-    prepare(&login_server, &users.url(), directory.path())?;
+    prepare(&portcullis_server, &users.url(), directory.path())?;
     let more = ["--tokens", "opaque", "--token-store", &tokens.url()];
-    let command = serve(&login_server, &users.url(), directory.path(), &more)?;
+    let command = serve(&portcullis_server, &users.url(), directory.path(), &more)?;
     let server = Server::spawn(command, Database::None, directory)?;
 
     let load = Load {

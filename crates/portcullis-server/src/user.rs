@@ -146,7 +146,7 @@ impl Known {
         self.revoke_tokens("the user was disabled").await
     }
 
-    /// login-server looks at the user too when it sees a token; others need not.
+    /// portcullis-server looks at the user too when it sees a token; others need not.
     async fn revoke_tokens(&self, what_was_done: &str) -> Result<(), Failure> {
         let revoked = async {
             self.refresh_tokens.revoke_all(self.id()).await?;

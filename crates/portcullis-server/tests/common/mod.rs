@@ -1,4 +1,4 @@
-//! Runs the built login-server and talks to it over plain sockets.
+//! Runs the built portcullis-server and talks to it over plain sockets.
 
 #![allow(
     dead_code,
@@ -21,9 +21,9 @@ use std::time::Duration;
 /// How long a socket may be silent before a test fails instead of hanging.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A login-server, without whatever the environment of the tests says to it.
-pub fn login_server() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_login-server"));
+/// A portcullis-server, without whatever the environment of the tests says to it.
+pub fn portcullis_server() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis-server"));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("PORTCULLIS_") {
             command.env_remove(name);
@@ -38,21 +38,21 @@ pub fn run<A: AsRef<OsStr>>(
     args: impl IntoIterator<Item = A>,
     stdin: &str,
 ) -> Output {
-    let mut child = login_server()
+    let mut child = portcullis_server()
         .args(args)
         .current_dir(directory)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .expect("login-server starts");
+        .expect("portcullis-server starts");
     // A command that does not read its input may have ended already.
     let _ = child
         .stdin
         .take()
         .expect("piped")
         .write_all(stdin.as_bytes());
-    child.wait_with_output().expect("login-server ends")
+    child.wait_with_output().expect("portcullis-server ends")
 }
 
 /// Adds a user to `users.db` in `directory`.
@@ -83,15 +83,15 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts `login-server` and waits until it says where it listens.
+    /// Starts `portcullis-server` and waits until it says where it listens.
     pub fn start<A: AsRef<OsStr>>(directory: &Path, args: impl IntoIterator<Item = A>) -> Self {
-        let mut child = login_server()
+        let mut child = portcullis_server()
             .args(args)
             .args(["--listen", "127.0.0.1:0"])
             .current_dir(directory)
             .stdout(Stdio::piped())
             .spawn()
-            .expect("login-server starts");
+            .expect("portcullis-server starts");
         let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
         let mut line = String::new();
         stdout.read_line(&mut line).expect("a line");

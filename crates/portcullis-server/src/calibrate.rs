@@ -48,7 +48,7 @@ pub(crate) fn run(args: &CalibrateArgs) -> Result<(), Failure> {
         }
     };
     say(&format!(
-        "\nRecommended: {params}\n\n  login-server serve --argon2 {params}\n\nor \
+        "\nRecommended: {params}\n\n  portcullis-server serve --argon2 {params}\n\nor \
          PORTCULLIS_ARGON2={params} for every command. Hashes made at other parameters are \
          replaced at the next login."
     ));

@@ -29,7 +29,7 @@ impl Failure {
         reason = "this is what the person at the terminal reads"
     )]
     pub(crate) fn report(&self) -> ExitCode {
-        eprintln!("login-server: {self}");
+        eprintln!("portcullis-server: {self}");
         match self {
             Self::Config(_) => ExitCode::from(2),
             Self::Refused(_) => ExitCode::from(1),

@@ -22,7 +22,7 @@ pub(crate) enum Kind {
     Fastapi,
     /// An actix-web server that hashes in its handlers.
     Inline,
-    /// The login-server of portcullis on SQLite.
+    /// The portcullis-server of portcullis on SQLite.
     Portcullis,
     /// The same on a memory store, which has no user: every login is refused, after hashing.
     PortcullisMemory,
@@ -52,7 +52,7 @@ impl Kind {
         let reference = Argon2idHasher::new(Argon2Params::default());
         Ok(match self {
             Self::Fastapi | Self::Inline | Self::SpawnBlocking => reference,
-            // As login-server is built unless told otherwise.
+            // As portcullis-server is built unless told otherwise.
             _ => reference.with_simd()?,
         })
     }
@@ -84,7 +84,7 @@ impl Server {
     pub(crate) fn start(kind: Kind, python: Option<&Path>) -> Result<Self, Box<dyn Error>> {
         let directory = tempfile::tempdir()?;
         let this = std::env::current_exe()?;
-        let login_server = this.with_file_name("login-server");
+        let portcullis_server = this.with_file_name("portcullis-server");
         let (store, database) = match kind {
             Kind::Fastapi => {
                 let python = python.ok_or("fastapi needs --python: see scripts/storm --fastapi")?;
@@ -107,9 +107,9 @@ impl Server {
             }
         };
         if kind != Kind::PortcullisMemory {
-            prepare(&login_server, &store, directory.path())?;
+            prepare(&portcullis_server, &store, directory.path())?;
         }
-        let command = serve(&login_server, &store, directory.path(), &[])?;
+        let command = serve(&portcullis_server, &store, directory.path(), &[])?;
         Self::spawn(command, database, directory)
     }
 
@@ -196,7 +196,7 @@ fn vm_hwm_kib(id: u32) -> Result<u64, Box<dyn Error>> {
 
 /// The command that serves `store` at a free port, with a key made in `directory`.
 pub(crate) fn serve(
-    login_server: &Path,
+    portcullis_server: &Path,
     store: &str,
     directory: &Path,
     more: &[&str],
@@ -205,7 +205,7 @@ pub(crate) fn serve(
         directory.join("jwt.secret"),
         "of no server but this: thirty-two bytes",
     )?;
-    let mut command = Command::new(login_server);
+    let mut command = Command::new(portcullis_server);
     command.args(["serve", "--store", store, "--listen", "127.0.0.1:0"]);
     command.args(["--jwt-secret-file", "jwt.secret", "--log", "error"]);
     // Its clients all log in to one account.
@@ -216,22 +216,22 @@ pub(crate) fn serve(
 
 /// Gives `store` its tables and its user.
 pub(crate) fn prepare(
-    login_server: &Path,
+    portcullis_server: &Path,
     store: &str,
     directory: &Path,
 ) -> Result<(), Box<dyn Error>> {
-    let login_server = || {
-        let mut command = Command::new(login_server);
+    let portcullis_server = || {
+        let mut command = Command::new(portcullis_server);
         command.current_dir(directory);
         command
     };
-    let migrated = login_server()
+    let migrated = portcullis_server()
         .args(["migrate", "--log", "error", "--store", store])
         .status();
     if !migrated?.success() {
         return Err("the store could not be migrated".into());
     }
-    let mut child = login_server()
+    let mut child = portcullis_server()
         .args(["user", "add", "--store", store])
         .args(["--username", "ada@example.com", "--password-stdin"])
         .stdin(Stdio::piped())
