@@ -6,7 +6,9 @@ use std::hint::black_box;
 
 use benches::{LOGIN, URLENCODED};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use portcullis_core::{Dialect, FormData, GrantTypePolicy, LoginRefusal, PasswordGrant, Reply};
+use portcullis_core::{
+    Answer, FastApi, FormData, GrantTypePolicy, PasswordGrant, Responder, TokenRefusal,
+};
 
 const MULTIPART: &[u8] = b"multipart/form-data; boundary=x";
 
@@ -40,9 +42,10 @@ fn parse(c: &mut Criterion) {
 fn render(c: &mut Criterion) {
     let form = FormData::parse(Some(URLENCODED), b"grant_type=x").expect("a form");
     let errors = PasswordGrant::from_form(&form, GrantTypePolicy::Optional).expect_err("errors");
-    let refusal = LoginRefusal::Validation(errors);
+    let refusal = TokenRefusal::Validation(errors);
+    let responder = FastApi::new();
     c.bench_function("render/three validation errors", |b| {
-        b.iter(|| Reply::login_refusal(black_box(&refusal), Dialect::FastApi));
+        b.iter(|| responder.respond(Answer::Refused(black_box(&refusal))));
     });
 }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use portcullis_core::{
-    Arena, Authenticator, BoxError, Credential, CredentialStore, HashPool, LoginRequest,
-    MemoryCredentialStore, PasswordHasher, Reply, TokenEndpoint, UserId, Username,
+    AccessTokenPolicy, Arena, Authenticator, BoxError, Credential, CredentialStore, HashPool,
+    LoginRequest, MemoryCredentialStore, PasswordHasher, Reply, TokenEndpoint, UserId, Username,
 };
 use portcullis_jwt::{JwtIssuer, SigningKey};
 use portcullis_testkit::FakeHasher;
@@ -47,7 +47,8 @@ impl Overhead {
         let authenticator =
             Authenticator::new(Arc::new(store), HashPool::inline(Arc::new(hasher)))?;
         let key = SigningKey::from_hs256_secret(&[7; 32])?;
-        let issuer = JwtIssuer::new(key, "https://api.example.com", "example-api");
+        let policy = AccessTokenPolicy::new("https://api.example.com", "example-api");
+        let issuer = JwtIssuer::new(policy, key);
         Ok(Self {
             endpoint: TokenEndpoint::new(authenticator, Arc::new(issuer)),
             runtime,

@@ -5,7 +5,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use portcullis_core::{TokenIssuer, TokenRequest, TokenVerifier, UserId};
+use portcullis_core::{AccessTokenPolicy, TokenIssuer, TokenRequest, TokenVerifier, UserId};
 use portcullis_jwt::{JwtIssuer, SigningKey};
 use tokio::runtime::Builder;
 
@@ -23,7 +23,8 @@ fn jwt(c: &mut Criterion) {
     ] {
         let key = key.expect("a key");
         let algorithm = key.algorithm().as_str();
-        let issuer = JwtIssuer::new(key, "https://api.example.com", "example-api");
+        let policy = AccessTokenPolicy::new("https://api.example.com", "example-api");
+        let issuer = JwtIssuer::new(policy, key);
         let verifier = issuer.verifier();
         let subject = UserId::new("6e9bf1a0-3c1c-4c9e-9b1f-1f7d3f1f0a11");
         let issue = || runtime.block_on(issuer.issue(TokenRequest::new(black_box(&subject))));

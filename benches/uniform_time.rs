@@ -82,7 +82,7 @@ fn main() -> ExitCode {
         let authentication = attempt
             .house
             .authenticator
-            .authenticate(&attempt.username, &attempt.password);
+            .authenticate(&attempt.username, attempt.password.clone());
         black_box(runtime.block_on(authentication)).expect("an answer");
     });
     // Looks the user up and checks the hash, if there is one: what one writes without thinking.

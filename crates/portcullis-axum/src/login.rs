@@ -1,129 +1,97 @@
-//! The login route, and FastAPI's answers for what no route takes.
+//! The routes of a token endpoint, and FastAPI's answers for what no route takes.
 
-use std::future::poll_fn;
-use std::net::{IpAddr, SocketAddr};
-use std::pin::pin;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Body;
-use axum::extract::{ConnectInfo, Request};
-use axum::http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST};
-use axum::http::uri::{self, PathAndQuery};
-use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Uri};
+use axum::extract::Request;
+use axum::http::Uri;
+use axum::http::header::ALLOW;
 use axum::response::Response;
-use axum::routing::post;
-use futures_core::Stream;
-use portcullis_core::{
-    BodyBuffer, BodyTooLarge, Dialect, LoginRequest, Operation, Origin, RemoteAddress, Reply,
-    Route, Routes, Scheme, TokenEndpoint,
-};
+use axum::routing::any;
+use portcullis_core::{Fallback, Found, Mount};
 use tower_service::Service;
 
-use crate::reply::respond;
+use crate::exchange::{head, respond};
+use crate::runtime::AxumRuntime;
 
-/// 8 MiB. FastAPI itself has no limit for the whole body.
-const DEFAULT_BODY_LIMIT: usize = 8 << 20;
-
-/// Makes a router of `POST /v1/login`; with refresh tokens also of `/v1/refresh` and `/v1/logout`,
-/// or `/v1/revoke` in the dialect of RFC 6749.
+/// Makes a router of the login of a [`Mount`]: by default of `POST /v1/login`, and what else its
+/// endpoint offers.
 ///
-/// For a throttle, clients are where a [`RemoteAddress`] among the extensions of the request says,
-/// or else where the connection comes from: that axum tells of an app served by
-/// `into_make_service_with_connect_info::<SocketAddr>()` only.
+/// # Addresses of clients
+/// The throttle uses the address that a [`TrustedProxies`](crate::TrustedProxies) or another layer
+/// has put into the request's extensions as a [`RemoteAddress`](portcullis_core::RemoteAddress), or
+/// else the peer address of the connection. **axum has that only in an app that is served by
+/// `into_make_service_with_connect_info::<SocketAddr>()`.** Without it all clients are strangers to
+/// the throttle, and whoever guesses passwords can keep the owner of an account out; the log then
+/// has a warning with the first request.
+///
+/// # Nesting
+/// Inside `nest` the paths are below that already, so the prefix is what comes after it:
+///
+/// ```
+/// use axum::Router;
+/// use portcullis_axum::LoginRoutes;
+/// use portcullis_core::{Mount, TokenEndpoint};
+///
+/// /// Has `POST /auth/login`.
+/// fn router(endpoint: TokenEndpoint) -> Router {
+///     let login = LoginRoutes::new(Mount::new(endpoint).with_prefix(""));
+///     Router::new().nest("/auth", login.router())
+/// }
+/// ```
+///
+/// [`with_fallback`](Self::with_fallback) is then that of another `LoginRoutes`, whose mount has
+/// the whole prefix.
 #[derive(Clone, Debug)]
 pub struct LoginRoutes {
-    endpoint: TokenEndpoint,
-    prefix: String,
-    login_path: String,
-    body_limit: usize,
-    scheme: Option<Scheme>,
+    mount: Arc<Mount>,
 }
 
 impl LoginRoutes {
-    /// Serves `endpoint` at `/v1/login`.
+    /// Serves a [`Mount`], or a [`TokenEndpoint`](portcullis_core::TokenEndpoint) below `/v1`.
+    ///
+    /// Paths should hold ASCII letters, digits and `-._~` besides `/`: axum takes braces for
+    /// parameters, and compares what is percent-encoded as it was sent.
     #[must_use]
-    pub fn new(endpoint: TokenEndpoint) -> Self {
+    pub fn new(mount: impl Into<Mount>) -> Self {
         Self {
-            endpoint,
-            prefix: "/v1".to_owned(),
-            login_path: "/login".to_owned(),
-            body_limit: DEFAULT_BODY_LIMIT,
-            scheme: None,
+            mount: Arc::new(mount.into()),
         }
     }
 
-    /// Puts every path under `prefix`: empty, or a path that begins with `/` and does not end
-    /// with one. Default `/v1`. It should hold ASCII letters, digits and `-._~` besides: axum takes
-    /// braces for parameters, and compares what is percent-encoded as it was sent.
+    /// Where everything is.
     #[must_use]
-    pub fn with_prefix(mut self, prefix: impl Into<String>) -> Self {
-        self.prefix = prefix.into();
-        self
-    }
-
-    /// Sets the path of the login below the prefix. Default `/login`. Where that has more than one
-    /// part, as `/oauth/token`, set the [path](portcullis_core::RefreshCookie::path) of the cookie too.
-    #[must_use]
-    pub fn with_login_path(mut self, path: impl Into<String>) -> Self {
-        self.login_path = path.into();
-        self
-    }
-
-    /// Reads at most `bytes` of a body and answers 413 to a longer one. Default 8 MiB. It holds
-    /// instead of axum's `DefaultBodyLimit`. A layer that cuts bodies shorter makes them unreadable,
-    /// which answers 400.
-    #[must_use]
-    pub fn with_body_limit(mut self, bytes: usize) -> Self {
-        self.body_limit = bytes;
-        self
-    }
-
-    /// The whole path of the login.
-    #[must_use]
-    pub fn login_path(&self) -> String {
-        Operation::Login.path(&self.prefix, &self.login_path)
-    }
-
-    /// Redirects to URLs of `scheme`. Default: that of the request's URI, or else HTTP. Say
-    /// [`Scheme::Https`] where TLS is served, or a proxy in front serves it: over HTTP/1 a request
-    /// does not tell.
-    #[must_use]
-    pub fn with_scheme(mut self, scheme: Scheme) -> Self {
-        self.scheme = Some(scheme);
-        self
-    }
-
-    /// What there is, and where.
-    fn paths(&self) -> impl Iterator<Item = (Operation, String)> {
-        let operations = self.endpoint.operations().iter();
-        operations.map(|&operation| (operation, operation.path(&self.prefix, &self.login_path)))
+    pub fn mount(&self) -> &Mount {
+        &self.mount
     }
 
     /// Makes a router of the login alone, to be merged into that of an app:
     /// `Router::new().merge(login.router())`.
     ///
-    /// Other methods than POST on its path answer 405.
+    /// Other methods than POST on its paths answer 405. The [body limit](Mount::with_body_limit) of
+    /// the mount holds instead of axum's `DefaultBodyLimit`; a layer that cuts bodies shorter makes
+    /// them unreadable, which answers 400.
     ///
     /// # Panics
-    /// If axum does not take [`Self::login_path`], or another under the prefix, for the path of a
-    /// route.
+    /// If axum does not take one of [`Mount::paths`] for the path of a route.
     pub fn router<S>(&self) -> Router<S>
     where
         S: Clone + Send + Sync + 'static,
     {
-        let login = Arc::new(self.clone());
-        let dialect = self.endpoint.dialect();
-        self.paths()
-            .fold(Router::new(), |router, (operation, path)| {
-                let login = Arc::clone(&login);
-                let handler = post(move |request: Request| {
-                    let login = Arc::clone(&login);
-                    async move { login.perform(operation, request).await }
-                });
-                let other = async move || respond(Reply::method_not_allowed("POST", dialect));
-                router.route(&path, handler.fallback(other))
-            })
+        let mut router = Router::new();
+        for (operation, path) in self.mount.paths() {
+            let mount = Arc::clone(&self.mount);
+            let handler = any(move |request: Request| {
+                let mount = Arc::clone(&mount);
+                async move {
+                    let (parts, body) = request.into_parts();
+                    let (head, body) = (head(&parts), body.into_data_stream());
+                    respond(mount.serve(operation, head, body, &AxumRuntime).await)
+                }
+            });
+            router = router.route(&path, handler);
+        }
+        router
     }
 
     /// Answers as FastAPI does whatever no route of `app` takes: 307 for a trailing slash, 405 for
@@ -131,161 +99,56 @@ impl LoginRoutes {
     /// far as they are literal; the login is known. A path that is one of these once it is decoded,
     /// as `/v1/%6Cogin` is, goes to `app`, and so through all its layers.
     ///
-    /// It becomes the fallback of `app`, which must be the outermost router and have all its routes.
-    /// Paths are whole, so that a login that is nested needs the whole prefix here:
-    /// `login.clone().with_prefix("/auth/v1")`. axum answers HEAD where it answers GET, which
-    /// FastAPI does not.
+    /// It becomes the fallback of `app`, which must be the outermost router and have all its
+    /// routes. Paths are whole, so that a login that is nested needs a mount with the whole prefix
+    /// here. axum answers HEAD where it answers GET, which FastAPI does not.
     pub fn with_fallback<'a>(
         &self,
         app: Router,
         others: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Router {
-        let others = others
-            .into_iter()
-            .map(|(method, path)| (method, path.to_owned()));
-        let own = self.paths().map(|(_, path)| ("POST", path));
-        let known: Vec<_> = own.chain(others).collect();
-        let fallback = Arc::new(Fallback {
-            app: app.clone(),
-            routes: Routes::new(known.iter().cloned()),
-            paths: known.into_iter().map(|(_, path)| path).collect(),
-            scheme: self.scheme,
-            dialect: self.endpoint.dialect(),
-        });
+        let fallback = Arc::new(self.mount.fallback(others));
         let of_methods = Arc::clone(&fallback);
+        let inner = app.clone();
         app.fallback(move |request: Request| {
-            let fallback = Arc::clone(&fallback);
-            async move { fallback.answer(request).await }
+            let (fallback, inner) = (Arc::clone(&fallback), inner.clone());
+            async move { fall_back(&fallback, inner, request).await }
         })
         .method_not_allowed_fallback(move |request: Request| {
             let fallback = Arc::clone(&of_methods);
-            async move { fallback.refuse_method(&request) }
+            async move { refuse_method(&fallback, request) }
         })
-    }
-
-    async fn perform(&self, operation: Operation, request: Request) -> Response {
-        match operation {
-            Operation::LogOut => respond(self.endpoint.log_out(cookies(&request)).await),
-            Operation::Refresh => respond(self.endpoint.refresh(cookies(&request)).await),
-            Operation::Revoke => self.revoke(request).await,
-            _ => self.login(request).await,
-        }
-    }
-
-    async fn revoke(&self, request: Request) -> Response {
-        let (parts, body) = request.into_parts();
-        let headers = &parts.headers;
-        respond(match self.read(headers, body).await {
-            Ok(body) => {
-                let content_type = header(headers, &CONTENT_TYPE);
-                let request = LoginRequest::new(content_type, body.as_bytes());
-                self.endpoint.revoke(request).await
-            }
-            Err(reply) => reply,
-        })
-    }
-
-    async fn login(&self, request: Request) -> Response {
-        let remote_address = remote_address(request.extensions());
-        let (parts, body) = request.into_parts();
-        let headers = &parts.headers;
-        let grant = match self.read(headers, body).await {
-            // The body goes here, before the login waits to be hashed.
-            Ok(body) => {
-                let content_type = header(headers, &CONTENT_TYPE);
-                self.endpoint
-                    .read(LoginRequest::new(content_type, body.as_bytes()))
-            }
-            Err(reply) => Err(reply),
-        };
-        respond(match grant {
-            Ok(grant) => self.endpoint.answer(&grant, remote_address).await,
-            Err(reply) => reply,
-        })
-    }
-
-    async fn read(&self, headers: &HeaderMap, body: Body) -> Result<BodyBuffer, Reply> {
-        let dialect = self.endpoint.dialect();
-        let too_large = |BodyTooLarge| Reply::content_too_large(dialect);
-        let length = header(headers, &CONTENT_LENGTH);
-        let mut buffer = BodyBuffer::announced(length, self.body_limit).map_err(too_large)?;
-        let mut body = pin!(body.into_data_stream());
-        while let Some(chunk) = poll_fn(|cx| body.as_mut().poll_next(cx)).await {
-            let chunk = chunk.map_err(|_| Reply::body_unreadable(dialect))?;
-            buffer.push(&chunk).map_err(too_large)?;
-        }
-        Ok(buffer)
     }
 }
 
-/// What answers where no route of an app does.
-struct Fallback {
-    /// The app, without this.
-    app: Router,
-    routes: Routes,
-    /// Of the routes.
-    paths: Vec<String>,
-    scheme: Option<Scheme>,
-    dialect: Dialect,
-}
-
-impl Fallback {
-    async fn answer(&self, mut request: Request) -> Response {
-        match self.find(&request) {
-            Route::Matched(index) => {
-                let path = self.paths.get(index).map_or("", String::as_str);
-                let Some(uri) = with_path(request.uri(), path) else {
-                    return respond(Reply::not_found());
-                };
-                *request.uri_mut() = uri;
-                let Ok(response) = self.app.clone().call(request).await;
-                response
-            }
-            Route::MethodNotAllowed { allow } => {
-                respond(Reply::method_not_allowed(allow, self.dialect))
-            }
-            Route::Redirect { location } => respond(Reply::redirect(location)),
-            _ => respond(Reply::not_found()),
-        }
-    }
-
-    /// axum knows the path, if we do not.
-    fn refuse_method(&self, request: &Request) -> Response {
-        if let Route::MethodNotAllowed { allow } = self.find(request) {
-            return respond(Reply::method_not_allowed(allow, self.dialect));
-        }
-        let mut response = respond(Reply::method_not_allowed("", self.dialect));
-        // axum adds what it knows.
-        response.headers_mut().remove(ALLOW);
-        response
-    }
-
-    fn find(&self, request: &Request) -> Route {
-        let (uri, headers) = (request.uri(), request.headers());
-        let target = uri.path_and_query().map_or("", PathAndQuery::as_str);
-        // HTTP/1 says the host in a header and no scheme; HTTP/2 says both in the URI.
-        let scheme = self.scheme.unwrap_or({
-            if uri.scheme() == Some(&uri::Scheme::HTTPS) {
-                Scheme::Https
-            } else {
-                Scheme::Http
-            }
-        });
-        let host = header(headers, &HOST).or_else(|| Some(uri.authority()?.as_str().as_bytes()));
-        let origin = Origin::new(scheme, host, None);
-        self.routes
-            .find(request.method().as_str(), target.as_bytes(), &origin)
-    }
-}
-
-/// What a middleware says, or else the connection.
-fn remote_address(extensions: &Extensions) -> Option<IpAddr> {
-    let said = extensions.get().map(|RemoteAddress(address)| *address);
-    let connected = || {
-        let ConnectInfo(address) = extensions.get::<ConnectInfo<SocketAddr>>()?;
-        Some(address.ip())
+/// `app` is without this fallback.
+async fn fall_back(fallback: &Fallback, mut app: Router, request: Request) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let uri = match fallback.find(&head(&parts)) {
+        Found::Path(path) => with_path(&parts.uri, path),
+        Found::Reply(reply) => return respond(reply),
     };
-    said.or_else(connected)
+    match uri {
+        Some(uri) => {
+            parts.uri = uri;
+            let Ok(response) = app.call(Request::from_parts(parts, body)).await;
+            response
+        }
+        None => respond(fallback.not_found()),
+    }
+}
+
+/// axum knows the path, if we do not.
+fn refuse_method(fallback: &Fallback, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    let head = head(&parts);
+    if let Some(reply) = fallback.refuse_method(&head) {
+        return respond(reply);
+    }
+    let mut response = respond(fallback.method_not_allowed());
+    // axum adds what it knows.
+    response.headers_mut().remove(ALLOW);
+    response
 }
 
 /// The same URI with another path, unless that cannot stand in one.
@@ -297,14 +160,4 @@ fn with_path(uri: &Uri, path: &str) -> Option<Uri> {
     };
     parts.path_and_query = Some(path_and_query.parse().ok()?);
     Uri::from_parts(parts).ok()
-}
-
-fn cookies(request: &Request) -> impl Iterator<Item = &[u8]> {
-    let cookies = request.headers().get_all(COOKIE);
-    cookies.iter().map(HeaderValue::as_bytes)
-}
-
-/// The first header of that name, as sent.
-pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
-    headers.get(name).map(HeaderValue::as_bytes)
 }

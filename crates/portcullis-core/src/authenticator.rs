@@ -2,15 +2,18 @@
 
 use std::collections::HashSet;
 use std::error::Error as StdError;
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use crate::audit::RefusedBecause;
 use crate::clock::Clock;
 use crate::credential_store::{Credential, CredentialStore, UserId, UserStatus, Username};
 use crate::error::{Error, ErrorKind};
 use crate::password::{
     Arena, HashPool, MAX_PASSWORD_BYTES, PasswordHash, PasswordHasher, TargetTime, Verdict,
 };
+use crate::runtime::Caller;
 use crate::secret::Secret;
 
 /// Checks passwords. The only place that decides whether one is right.
@@ -27,7 +30,7 @@ use crate::secret::Secret;
 pub struct Authenticator {
     store: Arc<dyn CredentialStore>,
     pool: HashPool,
-    decoy: PasswordHash,
+    decoy: Arc<PasswordHash>,
     target: Arc<TargetTime>,
 }
 
@@ -50,7 +53,7 @@ impl Authenticator {
         Ok(Self {
             store,
             pool,
-            decoy,
+            decoy: Arc::new(decoy),
             target: Arc::new(TargetTime::new(first)),
         })
     }
@@ -59,6 +62,9 @@ impl Authenticator {
     ///
     /// A hash made at other than the current parameters is replaced after a match, if it has not
     /// changed meanwhile; should that fail, the login succeeds all the same.
+    ///
+    /// It does not limit how often passwords may be tried: a [`Throttle`](crate::Throttle) does, which
+    /// [`TokenEndpoint`](crate::TokenEndpoint) and [`Accounts`](crate::Accounts) ask first.
     ///
     /// Cancellation safe: dropped before the hash begins, nothing is hashed; dropped later, at most
     /// the replacement of the hash is lost.
@@ -69,110 +75,173 @@ impl Authenticator {
     pub async fn authenticate(
         &self,
         username: &Username,
-        password: &Secret,
+        password: Secret,
     ) -> Result<Authentication, Error> {
         // Before the look-up: under a storm, what is refused must cost the store nothing.
         self.pool.admit()?;
-        let authenticated_at = self.pool.clock().now();
-        let credential = self.store.find(username).await?;
+        let looked_up_at = self.pool.clock().now();
+        let found = self.store.find(username).await?;
+        let checked = self
+            .check(
+                found,
+                looked_up_at,
+                password,
+                DisabledUsers::Refused,
+                &Caller::default(),
+            )
+            .await?;
+        // The caller is here: it polls this.
+        Ok(
+            checked.unwrap_or(Authentication::Refused(RefusedCredentials {
+                reason: RefusedBecause::WrongPassword,
+                user_id: None,
+            })),
+        )
+    }
+
+    /// As [`authenticate`](Self::authenticate), for a request that may go on without its client: `None`
+    /// if `caller` had gone before the password was hashed.
+    pub(crate) async fn authenticate_for(
+        &self,
+        username: &Username,
+        password: Secret,
+        disabled_users: DisabledUsers,
+        caller: &Caller,
+    ) -> Result<Option<Authentication>, Error> {
+        self.pool.admit()?;
+        let looked_up_at = self.pool.clock().now();
+        let found = self.store.find(username).await?;
+        self.check(found, looked_up_at, password, disabled_users, caller)
+            .await
+    }
+
+    async fn check(
+        &self,
+        mut credential: Option<Credential>,
+        authenticated_at: SystemTime,
+        password: Secret,
+        disabled_users: DisabledUsers,
+        caller: &Caller,
+    ) -> Result<Option<Authentication>, Error> {
         let stored = credential
             .as_ref()
             .and_then(|user| user.password_hash.clone());
-        let enabled = credential
-            .as_ref()
-            .is_some_and(|user| user.status == UserStatus::Enabled);
+        let may_log_in = credential.as_ref().is_some_and(|user| {
+            user.status == UserStatus::Enabled || disabled_users == DisabledUsers::Judged
+        });
         let too_long = password.expose().len() > MAX_PASSWORD_BYTES;
+        let has_password = stored.is_some();
         let check = Check {
             // What is too long is refused, by the same work as a short one.
             password: if too_long {
                 Secret::from(String::new())
             } else {
-                password.clone()
+                password
             },
-            acceptable: enabled && stored.is_some() && !too_long,
-            hash: stored.unwrap_or_else(|| self.decoy.clone()),
-            decoy: self.decoy.clone(),
+            acceptable: may_log_in && has_password && !too_long,
+            stored,
+            decoy: Arc::clone(&self.decoy),
             clock: Arc::clone(self.pool.clock()),
             target: Arc::clone(&self.target),
         };
         let checked = self
             .pool
-            .run(move |hasher, arena| check.run(hasher, arena))
-            .await??;
+            .run_for(caller, move |hasher, arena| check.run(hasher, arena))
+            .await?;
+        let Some(checked) = checked else {
+            return Ok(None);
+        };
+        let checked = checked?;
         if let (Some(excess), Some(user)) = (checked.excess, &credential) {
             tracing::info!(
-                user_id = %user.user_id,
+                user_id = ?user.user_id.as_str(),
                 ?excess,
                 "checking this user's password hash takes longer than a current one"
             );
         }
-        match (checked.outcome, credential) {
-            (Outcome::Accepted { rehash }, Some(credential)) => {
-                if let Some((old, new)) = rehash {
-                    self.replace_hash(&credential.user_id, &old, &new).await;
+        let reason = match (checked.outcome, &mut credential) {
+            (Outcome::Accepted { rehash }, Some(user)) => {
+                if let Some((old, new)) = rehash
+                    && self.replace_hash(&user.user_id, &old, &new).await
+                {
+                    user.password_hash = Some(new);
                 }
-                Ok(Authentication::Accepted(AuthenticatedUser {
-                    credential,
-                    authenticated_at,
-                }))
+                None
             }
-            (Outcome::Corrupt(error), Some(Credential { user_id, .. })) => {
+            (_, None) => Some(RefusedBecause::UnknownUser),
+            (Outcome::Corrupt(error), Some(user)) => {
                 tracing::error!(
-                    %user_id,
+                    user_id = ?user.user_id.as_str(),
                     error = &error as &dyn StdError,
                     "a user cannot log in until the password is set anew"
                 );
-                Ok(Authentication::Refused)
+                Some(RefusedBecause::CorruptHash)
             }
-            _ => Ok(Authentication::Refused),
-        }
-    }
-
-    /// Finds out whether a user who was authenticated at `authenticated_at`, by a password or what
-    /// was given for one, may still be taken for logged in: exists, is enabled, and has not had
-    /// what is older revoked ([`Credential::tokens_valid_from`], to the microsecond). No password
-    /// is asked for.
-    ///
-    /// Cancellation safe: nothing is changed.
-    ///
-    /// # Errors
-    /// `Unavailable` or `Corrupt` from the store.
-    pub async fn recall(
-        &self,
-        user_id: &UserId,
-        authenticated_at: SystemTime,
-    ) -> Result<Authentication, Error> {
-        let looked_up_at = self.pool.clock().now();
-        let credential = self.store.find_by_id(user_id).await?;
-        let recalled = credential.filter(|user| {
-            user.status == UserStatus::Enabled && user.tokens_valid_from <= authenticated_at
-        });
-        Ok(recalled.map_or(Authentication::Refused, |credential| {
-            Authentication::Accepted(AuthenticatedUser {
+            (Outcome::Refused, Some(_)) if !has_password => Some(RefusedBecause::NoPassword),
+            (Outcome::Refused, Some(_)) if !may_log_in => Some(RefusedBecause::Disabled),
+            (Outcome::Refused, Some(_)) => Some(RefusedBecause::WrongPassword),
+        };
+        Ok(Some(match (reason, credential) {
+            (None, Some(credential)) => Authentication::Accepted(AuthenticatedUser {
                 credential,
-                authenticated_at: looked_up_at,
-            })
+                authenticated_at,
+            }),
+            (reason, credential) => Authentication::Refused(RefusedCredentials {
+                reason: reason.unwrap_or(RefusedBecause::UnknownUser),
+                user_id: credential.map(|user| user.user_id),
+            }),
         }))
     }
 
-    /// Refuses now what [`authenticate`](Self::authenticate) would refuse for want of time.
-    pub(crate) fn admit(&self) -> Result<(), Error> {
-        self.pool.admit()
+    /// Finds a user who was authenticated before, by a password or by what was given for one, if they
+    /// may still be taken for logged in: they exist, are enabled, and their cut-off
+    /// ([`Credential::tokens_valid_from`]) is no later than it was then. No password is asked for.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Corrupt` from the store.
+    pub(crate) async fn recall(
+        &self,
+        user_id: &UserId,
+        cut_off: SystemTime,
+    ) -> Result<Option<RecalledUser>, Error> {
+        let recalled_at = self.pool.clock().now();
+        let credential = self.store.find_by_id(user_id).await?;
+        let recalled = credential
+            .filter(|user| user.status == UserStatus::Enabled && user.tokens_valid_from <= cut_off);
+        Ok(recalled.map(|credential| RecalledUser {
+            credential,
+            recalled_at,
+        }))
     }
 
-    async fn replace_hash(&self, user_id: &UserId, old: &PasswordHash, new: &PasswordHash) {
-        match self.store.replace_hash(user_id, old, new).await {
-            Ok(true) => tracing::debug!(%user_id, "replaced an obsolete password hash"),
+    /// The users.
+    pub(crate) fn store(&self) -> &Arc<dyn CredentialStore> {
+        &self.store
+    }
+
+    /// Where passwords are hashed.
+    pub(crate) fn pool(&self) -> &HashPool {
+        &self.pool
+    }
+
+    /// Whether it was replaced.
+    async fn replace_hash(&self, user_id: &UserId, old: &PasswordHash, new: &PasswordHash) -> bool {
+        let replaced = self.store.replace_hash(user_id, old, new).await;
+        match &replaced {
+            Ok(true) => {
+                tracing::debug!(user_id = ?user_id.as_str(), "replaced an obsolete password hash");
+            }
             // Somebody changed the password meanwhile: theirs stands.
             Ok(false) => {}
             // A store that is only read from: whoever writes to it sees to its hashes.
             Err(error) if error.kind() == ErrorKind::Unsupported => {}
             Err(error) => tracing::warn!(
-                %user_id,
-                error = &error as &dyn StdError,
+                user_id = ?user_id.as_str(),
+                error = error as &dyn StdError,
                 "could not replace an obsolete password hash"
             ),
         }
+        replaced.unwrap_or(false)
     }
 }
 
@@ -180,13 +249,36 @@ impl Authenticator {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Authentication {
-    /// The user may log in, and the password is right if there was one.
+    /// The user may log in, and the password is right.
     Accepted(AuthenticatedUser),
-    /// Anything else. The reasons are not told apart, here or anywhere.
+    /// Anything else. Callers cannot tell the reasons apart; observers of logins hear them.
+    Refused(RefusedCredentials),
+}
+
+/// A username and a password that were refused. It says no more to its holder, so that no answer can
+/// depend on the reason.
+#[derive(Clone)]
+pub struct RefusedCredentials {
+    pub(crate) reason: RefusedBecause,
+    pub(crate) user_id: Option<UserId>,
+}
+
+impl fmt::Debug for RefusedCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RefusedCredentials")
+    }
+}
+
+/// What becomes of users who are disabled and send the right password.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum DisabledUsers {
+    /// A gate decides.
+    Judged,
+    /// They are refused, as for a wrong password.
     Refused,
 }
 
-/// A user whose password has just been checked, or who has been recalled. Having one is the proof.
+/// A user whose password has just been checked. Having one is the proof.
 #[derive(Clone, Debug)]
 pub struct AuthenticatedUser {
     credential: Credential,
@@ -200,10 +292,23 @@ impl AuthenticatedUser {
         &self.credential.user_id
     }
 
-    /// What the user typed.
+    /// The username as stored.
     #[must_use]
     pub fn username(&self) -> &Username {
         &self.credential.username
+    }
+
+    /// Whether the user is enabled. Only a [`LoginGate`](crate::LoginGate) that asks for it meets one
+    /// who is not.
+    #[must_use]
+    pub fn status(&self) -> UserStatus {
+        self.credential.status
+    }
+
+    /// The user as stored when the login was checked.
+    #[must_use]
+    pub fn credential(&self) -> &Credential {
+        &self.credential
     }
 
     /// When the user was looked up. What was changed since, such as the password, this proof does
@@ -217,18 +322,22 @@ impl AuthenticatedUser {
     /// were asked for (RFC 6749 §3.3). FastAPI itself leaves the scopes of the form alone.
     #[must_use]
     pub fn grant_scopes<'a>(&self, requested: impl IntoIterator<Item = &'a str>) -> Vec<String> {
-        let allowed = &self.credential.scopes;
-        let requested: HashSet<&str> = requested.into_iter().collect();
-        if requested.is_empty() {
-            return allowed.clone();
-        }
-        allowed
-            .iter()
-            .filter(|scope| requested.contains(scope.as_str()))
-            .cloned()
-            .collect()
+        grant_scopes(&self.credential, requested)
     }
 
+    pub(crate) fn into_credential(self) -> Credential {
+        self.credential
+    }
+}
+
+/// A user who logged in before, and may still be taken for logged in.
+#[derive(Debug)]
+pub(crate) struct RecalledUser {
+    pub(crate) credential: Credential,
+    pub(crate) recalled_at: SystemTime,
+}
+
+impl RecalledUser {
     /// Of the scopes `granted` before those that the user still may have, and that are among
     /// `requested` if any are (RFC 6749 §6).
     pub(crate) fn narrow_scopes<'a>(
@@ -236,10 +345,25 @@ impl AuthenticatedUser {
         granted: &[String],
         requested: impl IntoIterator<Item = &'a str>,
     ) -> Vec<String> {
-        let mut scopes = self.grant_scopes(requested);
+        let mut scopes = grant_scopes(&self.credential, requested);
         scopes.retain(|scope| granted.contains(scope));
         scopes
     }
+}
+
+fn grant_scopes<'a>(
+    user: &Credential,
+    requested: impl IntoIterator<Item = &'a str>,
+) -> Vec<String> {
+    let requested: HashSet<&str> = requested.into_iter().collect();
+    if requested.is_empty() {
+        return user.scopes.clone();
+    }
+    user.scopes
+        .iter()
+        .filter(|scope| requested.contains(scope.as_str()))
+        .cloned()
+        .collect()
 }
 
 /// The work on a hashing thread.
@@ -247,29 +371,30 @@ struct Check {
     password: Secret,
     // Whether a match would log anybody in. Nothing before the verdict depends on it.
     acceptable: bool,
-    hash: PasswordHash,
-    decoy: PasswordHash,
+    stored: Option<PasswordHash>,
+    decoy: Arc<PasswordHash>,
     clock: Arc<dyn Clock>,
     target: Arc<TargetTime>,
 }
 
 impl Check {
-    fn run(mut self, hasher: &dyn PasswordHasher, arena: &mut Arena) -> Result<Checked, Error> {
+    fn run(self, hasher: &dyn PasswordHasher, arena: &mut Arena) -> Result<Checked, Error> {
         let started = self.clock.thread_time();
         let password = self.password.expose().as_bytes();
+        let mut hash = self.stored.as_ref().unwrap_or(&self.decoy);
         let mut corrupt = None;
-        let verdict = match hasher.verify(password, &self.hash, arena) {
+        let verdict = match hasher.verify(password, hash, arena) {
             Ok(verdict) => verdict,
             // One user's hash is broken, and the answer must not tell whose: it is as if there were
             // none, in all that follows too.
             Err(error) if error.kind() == ErrorKind::Corrupt => {
                 corrupt = Some(error);
-                self.hash = self.decoy;
-                hasher.verify(password, &self.hash, arena)?
+                hash = &self.decoy;
+                hasher.verify(password, hash, arena)?
             }
             Err(error) => return Err(error),
         };
-        let obsolete = hasher.needs_rehash(&self.hash);
+        let obsolete = hasher.needs_rehash(hash);
         let duration = self.clock.thread_time().saturating_sub(started);
         let mut excess = None;
         if obsolete {
@@ -290,7 +415,7 @@ impl Check {
                 None
             };
             Outcome::Accepted {
-                rehash: rehash.map(|new| (self.hash, new)),
+                rehash: self.stored.zip(rehash),
             }
         };
         Ok(Checked { outcome, excess })

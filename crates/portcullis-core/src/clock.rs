@@ -3,17 +3,21 @@
 use std::fmt::Debug;
 use std::hint;
 use std::sync::OnceLock;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
 #[cfg(target_os = "linux")]
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::error::{Error, ErrorKind};
+use crate::unix_time::UnixTime;
 
-/// The time of day as others count it.
-pub(crate) fn since_1970(time: SystemTime) -> Result<Duration, Error> {
-    time.duration_since(UNIX_EPOCH).map_err(|source| {
-        Error::new(ErrorKind::Internal, "the clock is set before 1970").with_source(source)
+/// The time of day as stores and tokens write it.
+pub(crate) fn unix_time(time: SystemTime) -> Result<UnixTime, Error> {
+    UnixTime::from_system(time).ok_or_else(|| {
+        Error::new(
+            ErrorKind::Internal,
+            "the clock is set before 1970 or after 9999",
+        )
     })
 }
 

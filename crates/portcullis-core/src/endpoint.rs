@@ -3,23 +3,38 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::SystemTime;
 
-use crate::authenticator::{Authentication, Authenticator};
-use crate::cookie::{self, RefreshCookie};
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
+
+use crate::accounts::Accounts;
+use crate::audit::{Audit, LoginEvent, LoginEventKind};
+use crate::authenticator::{AuthenticatedUser, Authenticator, DisabledUsers};
+use crate::cookie::{RefreshTransport, TokenCookie, cookie_values};
+use crate::credential_store::Credential;
 use crate::error::Error;
-use crate::form::FormValue;
-use crate::form::{FormData, FormError};
-use crate::grant::{self, Grant, GrantTypePolicy, PasswordGrant, RefreshTokenGrant};
-use crate::refresh::{RefreshToken, RefreshTokens, is_refresh_token};
-use crate::reply::{Dialect, Reply};
-use crate::throttle::{Admission, Attempt, Throttle};
-use crate::token::{TokenIssuer, TokenRequest, TokenResponse};
-use crate::validation::ValidationErrors;
+use crate::form::{FormData, FormValue};
+use crate::gate::{GateDecision, LoginCandidate, LoginGate};
+use crate::grant::{self, Grant, GrantTypePolicy, LoginTerms, PasswordGrant, RefreshTokenGrant};
+use crate::guard::BearerGuard;
+use crate::operation::Operation;
+use crate::outcome::{Login, TokenRefusal};
+use crate::password_check::{PasswordCheck, Sender};
+use crate::random::{OsRandom, SecureRandom, random_bytes};
+use crate::refresh::{LookedUp, RefreshTokens, SentToken};
+use crate::reply::Reply;
+use crate::request::RequestHead;
+use crate::responder::{Answer, FastApi, Responder};
+use crate::runtime::Caller;
+use crate::secret::Secret;
+use crate::throttle::Throttle;
+use crate::token::{TokenIssuer, TokenRequest};
 
 /// The token endpoint (RFC 6749 §3.2): takes the password form, answers an access token.
 ///
-/// Build one, share it by clone between all workers of a server, and give it to an adapter.
+/// Build one and give it to an adapter, by way of a [`Mount`](crate::Mount) where its paths are to be
+/// others than `/v1/login` and those beside it. Clones share it.
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -32,15 +47,27 @@ use crate::validation::ValidationErrors;
 ///     Ok(TokenEndpoint::new(authenticator, issuer))
 /// }
 /// ```
+///
+/// An operation comes in two forms: the one that begins with `handle` answers with a [`Reply`], and the
+/// other with data, for callers that make their own answers.
 #[derive(Clone, Debug)]
 pub struct TokenEndpoint {
+    parts: Arc<Parts>,
+}
+
+#[derive(Clone, Debug)]
+struct Parts {
     authenticator: Authenticator,
     issuer: Arc<dyn TokenIssuer>,
     throttle: Option<Throttle>,
-    refresh_tokens: Option<RefreshTokens>,
-    refresh_cookie: RefreshCookie,
+    gate: Option<Arc<dyn LoginGate>>,
+    refresh: Option<(RefreshTokens, RefreshTransport)>,
+    access_cookie: Option<TokenCookie>,
+    password_change: Option<(Accounts, BearerGuard)>,
     grant_type: GrantTypePolicy,
-    dialect: Dialect,
+    responder: Arc<dyn Responder>,
+    audit: Audit,
+    random: Arc<dyn SecureRandom>,
 }
 
 impl TokenEndpoint {
@@ -48,375 +75,627 @@ impl TokenEndpoint {
     #[must_use]
     pub fn new(authenticator: Authenticator, issuer: Arc<dyn TokenIssuer>) -> Self {
         Self {
-            authenticator,
-            issuer,
-            throttle: None,
-            refresh_tokens: None,
-            refresh_cookie: RefreshCookie::default(),
-            grant_type: GrantTypePolicy::default(),
-            dialect: Dialect::default(),
+            parts: Arc::new(Parts {
+                authenticator,
+                issuer,
+                throttle: None,
+                gate: None,
+                refresh: None,
+                access_cookie: None,
+                password_change: None,
+                grant_type: GrantTypePolicy::default(),
+                responder: Arc::new(FastApi::new()),
+                audit: Audit::new(),
+                random: Arc::new(OsRandom),
+            }),
         }
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Parts)) -> Self {
+        change(Arc::make_mut(&mut self.parts));
+        self
     }
 
     /// Limits how often passwords may be tried for one account. Default: no limit, as in FastAPI.
     #[must_use]
-    pub fn with_throttle(mut self, throttle: Throttle) -> Self {
-        self.throttle = Some(throttle);
-        self
+    pub fn with_throttle(self, throttle: Throttle) -> Self {
+        self.with(|parts| parts.throttle = Some(throttle))
     }
 
-    /// Gives out refresh tokens with access tokens, and takes them. Default: none, as FastAPI.
-    ///
-    /// In FastAPI's dialect they travel in a cookie, and bodies stay as they are; see
-    /// [`refresh`](Self::refresh) and [`log_out`](Self::log_out). In that of RFC 6749 they are in
-    /// the body, and this endpoint takes them as `grant_type=refresh_token`; see
-    /// [`revoke`](Self::revoke).
+    /// Asks `gate` after each right password. Default: everybody with the right password who is enabled
+    /// may log in.
     #[must_use]
-    pub fn with_refresh_tokens(mut self, tokens: RefreshTokens) -> Self {
-        self.refresh_tokens = Some(tokens);
-        self
+    pub fn with_gate(self, gate: Arc<dyn LoginGate>) -> Self {
+        self.with(|parts| parts.gate = Some(gate))
     }
 
-    /// Says how the cookie is set that has the refresh token, in FastAPI's dialect.
+    /// Issues refresh tokens with access tokens, and takes them. They travel as `transport` says, in
+    /// whatever shape everything else is answered. Default: none, as FastAPI.
     ///
     /// # Errors
     /// `InvalidConfig` if browsers would not take such a cookie.
-    pub fn with_refresh_cookie(mut self, cookie: RefreshCookie) -> Result<Self, Error> {
-        cookie.check()?;
-        self.refresh_cookie = cookie;
-        Ok(self)
+    pub fn with_refresh_tokens(
+        self,
+        tokens: RefreshTokens,
+        transport: RefreshTransport,
+    ) -> Result<Self, Error> {
+        if let RefreshTransport::Cookie(cookie) = &transport {
+            cookie.check()?;
+        }
+        Ok(self.with(|parts| parts.refresh = Some((tokens, transport))))
     }
 
-    /// Says whether `grant_type` must be sent. Default: it need not.
-    #[must_use]
-    pub fn with_grant_type(mut self, policy: GrantTypePolicy) -> Self {
-        self.grant_type = policy;
-        self
-    }
-
-    /// Says in which shape everything is answered. Default: FastAPI's.
-    #[must_use]
-    pub fn with_dialect(mut self, dialect: Dialect) -> Self {
-        self.dialect = dialect;
-        self
-    }
-
-    /// The shape of the answers, for what is answered before a request gets here.
-    #[must_use]
-    pub fn dialect(&self) -> Dialect {
-        self.dialect
-    }
-
-    /// Answers a login. Everything that can happen has a reply.
+    /// Also sets the access token as a cookie, for a [`BearerGuard`] that reads it there. It stays in
+    /// the body. Default: no cookie.
     ///
-    /// Cancellation safe: a dropped login leaves nothing half-done, see
-    /// [`Authenticator::authenticate`].
+    /// # Errors
+    /// `InvalidConfig` if browsers would not take such a cookie.
+    pub fn with_access_cookie(self, cookie: TokenCookie) -> Result<Self, Error> {
+        cookie.check()?;
+        Ok(self.with(|parts| parts.access_cookie = Some(cookie)))
+    }
+
+    /// Lets users whom `guard` admits change their password by
+    /// [`Operation::ChangePassword`]. Default: there is no such operation.
+    ///
+    /// Give `accounts` the same throttle and refresh tokens as this endpoint.
+    #[must_use]
+    pub fn with_password_change(self, accounts: Accounts, guard: BearerGuard) -> Self {
+        self.with(|parts| parts.password_change = Some((accounts, guard)))
+    }
+
+    /// Says whether `grant_type` must be sent. Default: it need not be.
+    #[must_use]
+    pub fn with_grant_type(self, policy: GrantTypePolicy) -> Self {
+        self.with(|parts| parts.grant_type = policy)
+    }
+
+    /// Answers in the shape of `responder`. Default: [`FastApi`].
+    #[must_use]
+    pub fn with_responder(self, responder: Arc<dyn Responder>) -> Self {
+        self.with(|parts| parts.responder = responder)
+    }
+
+    /// Tells the observers of `audit` what happens. Default: [`Audit::new`], which logs.
+    #[must_use]
+    pub fn with_audit(self, audit: Audit) -> Self {
+        self.with(|parts| parts.audit = audit)
+    }
+
+    /// Takes the names of logins (`sid`) from `random`. Default [`OsRandom`].
+    #[must_use]
+    pub fn with_random(self, random: Arc<dyn SecureRandom>) -> Self {
+        self.with(|parts| parts.random = random)
+    }
+
+    /// The shape of the answers.
+    #[must_use]
+    pub fn responder(&self) -> &Arc<dyn Responder> {
+        &self.parts.responder
+    }
+
+    pub(crate) fn has_throttle(&self) -> bool {
+        self.parts.throttle.is_some()
+    }
+
+    /// What can be asked of this endpoint.
+    #[must_use]
+    pub fn operations(&self) -> Vec<Operation> {
+        let mut operations = vec![Operation::Login];
+        match &self.parts.refresh {
+            Some((_, RefreshTransport::Body)) => operations.push(Operation::Revoke),
+            Some((_, RefreshTransport::Cookie(_))) => {
+                operations.extend([Operation::Refresh, Operation::LogOut]);
+            }
+            None => {}
+        }
+        if self.parts.password_change.is_some() {
+            operations.push(Operation::ChangePassword);
+        }
+        operations
+    }
+
+    /// Answers a login whose whole body is there. Everything that can happen has a reply.
+    ///
+    /// Cancellation: dropped before the hash begins, nothing is hashed. The attempt then counts as a
+    /// failure for the throttle; served by [`Mount::serve`](crate::Mount::serve) it is taken back.
     pub async fn handle(&self, request: LoginRequest<'_>) -> Reply {
-        match self.read(request) {
-            Ok(grant) => self.answer(&grant, request.remote_address).await,
-            Err(reply) => reply,
+        self.render(self.login(request).await)
+    }
+
+    /// Does all of a login but the reply.
+    ///
+    /// # Errors
+    /// The stage that refused, as a [`TokenRefusal`].
+    pub async fn login(&self, request: LoginRequest<'_>) -> Result<Login, TokenRefusal> {
+        let grant = self.read(request.content_type, request.body)?;
+        self.redeem(grant, request.remote_address).await
+    }
+
+    /// Reads the form of a login: the first half of [`login`](Self::login), after which the body can be
+    /// freed.
+    ///
+    /// # Errors
+    /// [`TokenRefusal::Form`] and [`TokenRefusal::Validation`] for a body that is no grant.
+    pub fn read(&self, content_type: Option<&[u8]>, body: &[u8]) -> Result<Grant, TokenRefusal> {
+        self.grant(&FormData::parse(content_type, body)?)
+    }
+
+    /// Redeems a grant that came from `remote_address`: the second half of [`login`](Self::login).
+    ///
+    /// # Errors
+    /// The stage that refused, as a [`TokenRefusal`].
+    pub async fn redeem(
+        &self,
+        grant: Grant,
+        remote_address: Option<IpAddr>,
+    ) -> Result<Login, TokenRefusal> {
+        let caller = Caller::default();
+        self.clone().redeem_for(grant, remote_address, caller).await
+    }
+
+    /// Makes the reply to a login, a refresh or a change of password: in the shape of the responder,
+    /// with the cookies, and not to be stored.
+    #[must_use]
+    pub fn render(&self, outcome: Result<Login, TokenRefusal>) -> Reply {
+        match outcome {
+            Ok(login) => {
+                let mut reply = self.respond(Answer::Token(&login));
+                if let (Some(refresh), Some((_, RefreshTransport::Cookie(cookie)))) =
+                    (&login.refresh_token, &self.parts.refresh)
+                {
+                    reply = reply.with_cookie(cookie.keep(&refresh.token, refresh.expires_in));
+                }
+                if let Some(cookie) = &self.parts.access_cookie {
+                    let token = &login.token;
+                    reply = reply.with_cookie(cookie.keep(&token.access_token, token.expires_in));
+                }
+                reply
+            }
+            Err(refusal) => self.refuse(&refusal),
         }
     }
 
-    /// Reads the form of a login: the part of [`handle`](Self::handle) that needs the body. An
-    /// adapter frees the body before it goes on with [`answer`](Self::answer), so that logins that
-    /// wait to be hashed do not hold theirs.
-    ///
-    /// # Errors
-    /// The reply to a body that is no grant.
-    pub fn read(&self, request: LoginRequest<'_>) -> Result<Grant, Reply> {
-        self.grant(request)
-            .map_err(|refusal| Reply::login_refusal(&refusal, self.dialect))
-    }
-
-    /// Answers a login whose form has been read, and came from `remote_address`.
-    pub async fn answer(&self, grant: &Grant, remote_address: Option<IpAddr>) -> Reply {
-        self.render(self.redeem(grant, remote_address).await)
-    }
-
-    /// Answers a request for a new access token by the refresh token in a cookie, as `cookies`, the
-    /// `Cookie` headers, have it. The body of the request says nothing.
-    ///
-    /// In the dialect of RFC 6749, and without
-    /// [`with_refresh_tokens`](Self::with_refresh_tokens), there is no such endpoint: 404.
+    /// Answers a request for a new access token by the refresh token in a cookie. `cookies` are the
+    /// `Cookie` headers; the body of the request says nothing.
     ///
     /// Cancellation safe: the token is replaced or not, and can be sent again either way, see
     /// [`RefreshPolicy::retry_window`](crate::RefreshPolicy::retry_window).
-    pub async fn refresh<'a>(&self, cookies: impl IntoIterator<Item = &'a [u8]>) -> Reply {
-        if !self.has_refresh_cookie() {
-            return Reply::not_found();
-        }
-        let mut refreshed = Err(LoginRefusal::NotAuthenticated);
-        for token in cookie::refresh_tokens(cookies) {
-            refreshed = self.redeem_refresh(&RefreshTokenGrant::new(token)).await;
-            if !matches!(refreshed, Err(LoginRefusal::BadRefreshToken)) {
+    pub async fn handle_refresh<'a>(
+        &self,
+        cookies: impl IntoIterator<Item = &'a [u8]>,
+        remote_address: Option<IpAddr>,
+    ) -> Reply {
+        // The cookie of a token that is refused stays: another tab may just have set a better one.
+        self.render(self.refresh(cookies, remote_address).await)
+    }
+
+    /// Does all of a refresh by a cookie but the reply.
+    ///
+    /// # Errors
+    /// [`TokenRefusal::NoRefreshToken`] and [`TokenRefusal::BadRefreshToken`] for what was sent;
+    /// [`TokenRefusal::Failed`] if that could not be found out.
+    pub async fn refresh<'a>(
+        &self,
+        cookies: impl IntoIterator<Item = &'a [u8]>,
+        remote_address: Option<IpAddr>,
+    ) -> Result<Login, TokenRefusal> {
+        let mut refreshed = Err(TokenRefusal::NoRefreshToken);
+        for token in self.sent_tokens(cookies) {
+            let terms = RefreshTerms {
+                requested: String::new(),
+                client_id: None,
+                remote_address,
+            };
+            refreshed = self.redeem_refresh(token, terms).await;
+            if !matches!(refreshed, Err(TokenRefusal::BadRefreshToken)) {
                 break;
             }
         }
-        // The cookie of a token that is refused stays: another tab may just have set a better one.
-        self.render(refreshed)
+        refreshed
     }
 
-    /// Answers a request to log out: revokes the refresh tokens in the cookies, all that come of the
-    /// same logins, and has the browser forget them. To be without one is no error. Access tokens live
-    /// on until they expire.
-    ///
-    /// There is such an endpoint where there is [`refresh`](Self::refresh).
+    /// Answers a request to log out, and has the browser forget the cookies. To be without one is no
+    /// error.
     ///
     /// Cancellation safe: the token is revoked or not.
-    pub async fn log_out<'a>(&self, cookies: impl IntoIterator<Item = &'a [u8]>) -> Reply {
-        let Some(tokens) = self
-            .refresh_tokens
-            .as_ref()
-            .filter(|_| self.has_refresh_cookie())
-        else {
-            return Reply::not_found();
-        };
-        for token in cookie::refresh_tokens(cookies) {
-            if let Err(error) = tokens.revoke(token.expose()).await {
-                error.log("a login could not be ended");
-                return Reply::failure(&error, self.dialect);
-            }
+    pub async fn handle_log_out<'a>(
+        &self,
+        cookies: impl IntoIterator<Item = &'a [u8]>,
+        remote_address: Option<IpAddr>,
+    ) -> Reply {
+        if let Err(refusal) = self.log_out(cookies, remote_address).await {
+            return self.refuse(&refusal);
         }
-        Reply::logged_out().with_cookie(self.refresh_cookie.forget())
+        let mut reply = self.respond(Answer::LoggedOut);
+        if let Some((_, RefreshTransport::Cookie(cookie))) = &self.parts.refresh {
+            reply = reply.with_cookie(cookie.forget());
+        }
+        if let Some(cookie) = &self.parts.access_cookie {
+            reply = reply.with_cookie(cookie.forget());
+        }
+        reply
     }
 
-    /// Answers a request to revoke a refresh token (RFC 7009 §2), and all that come of the same
-    /// login. Access tokens are not revoked here: one that is sent as such, by `token_type_hint`, is
-    /// an `unsupported_token_type` (§2.2.1). What else is no refresh token, or none any more, is as
-    /// good as revoked (§2.2).
+    /// Revokes the refresh tokens in the cookies, and all that come of the same logins. Access tokens
+    /// live on until they expire.
     ///
-    /// In FastAPI's dialect, and without [`with_refresh_tokens`](Self::with_refresh_tokens), there is
-    /// no such endpoint: 404.
-    ///
-    /// Cancellation safe: the token is revoked or not.
-    pub async fn revoke(&self, request: LoginRequest<'_>) -> Reply {
-        if !self.has_revocation() {
-            return Reply::not_found();
-        }
-        match self.redeem_revocation(request).await {
-            Ok(()) => Reply::revoked(),
-            Err(refusal) => self.render(Err(refusal)),
-        }
-    }
-
-    async fn redeem_revocation(&self, request: LoginRequest<'_>) -> Result<(), LoginRefusal> {
-        let form = FormData::parse(request.content_type, request.body)?;
-        let (token, hint) = grant::token_to_revoke(&form)?;
-        if hint == Some("access_token") && !is_refresh_token(token.expose()) {
-            return Err(LoginRefusal::UnsupportedTokenType);
-        }
-        if let Some(tokens) = &self.refresh_tokens {
-            tokens.revoke(token.expose()).await?;
+    /// # Errors
+    /// [`TokenRefusal::Failed`] if the store could not be reached: the tokens may still be good.
+    pub async fn log_out<'a>(
+        &self,
+        cookies: impl IntoIterator<Item = &'a [u8]>,
+        remote_address: Option<IpAddr>,
+    ) -> Result<(), TokenRefusal> {
+        for token in self.sent_tokens(cookies) {
+            self.revoke_sent(&token, LoginEventKind::LoggedOut, remote_address)
+                .await?;
         }
         Ok(())
     }
 
-    /// What there is to ask of this endpoint, for an adapter to make a route of each.
-    #[must_use]
-    pub fn operations(&self) -> &'static [Operation] {
-        match self.dialect {
-            _ if self.refresh_tokens.is_none() => &[Operation::Login],
-            Dialect::FastApi => &[Operation::Login, Operation::Refresh, Operation::LogOut],
-            Dialect::Rfc6749 => &[Operation::Login, Operation::Revoke],
-        }
+    /// Answers a request to revoke a refresh token (RFC 7009 §2), and all that come of the same login.
+    ///
+    /// Cancellation safe: the token is revoked or not.
+    pub async fn handle_revoke(&self, request: LoginRequest<'_>) -> Reply {
+        self.render_revocation(self.revoke(request).await)
     }
 
-    fn has_refresh_cookie(&self) -> bool {
-        self.operations().contains(&Operation::Refresh)
-    }
-
-    fn has_revocation(&self) -> bool {
-        self.operations().contains(&Operation::Revoke)
-    }
-
-    fn render(&self, outcome: Result<Login, LoginRefusal>) -> Reply {
-        match outcome {
-            Ok(login) => {
-                let reply = Reply::token(&login, self.dialect);
-                match &login.refresh_token {
-                    Some(RefreshToken { token, expires_in }) if self.has_refresh_cookie() => {
-                        reply.with_cookie(self.refresh_cookie.keep(token, *expires_in))
-                    }
-                    _ => reply,
-                }
-            }
-            Err(refusal) => {
-                if let LoginRefusal::Failed(error) = &refusal {
-                    error.log("a login could not be answered");
-                }
-                Reply::login_refusal(&refusal, self.dialect)
-            }
-        }
-    }
-
-    /// Does all of a login but the rendering, for callers with replies of their own.
+    /// Revokes the refresh token in a form, and all that come of the same login. Access tokens are not
+    /// revoked here: one that is sent as such, by `token_type_hint`, is an `unsupported_token_type`
+    /// (RFC 7009 §2.2.1). What else is no refresh token, or none any more, is as good as revoked (§2.2).
     ///
     /// # Errors
-    /// The stage that refused, as a [`LoginRefusal`].
-    pub async fn login(&self, request: LoginRequest<'_>) -> Result<Login, LoginRefusal> {
-        let grant = self.grant(request)?;
-        self.redeem(&grant, request.remote_address).await
+    /// The stage that refused, as a [`TokenRefusal`].
+    pub async fn revoke(&self, request: LoginRequest<'_>) -> Result<(), TokenRefusal> {
+        let form = FormData::parse(request.content_type, request.body)?;
+        let token = self.token_to_revoke(&form)?;
+        self.revoke_token(token, request.remote_address).await
     }
 
-    fn grant(&self, request: LoginRequest<'_>) -> Result<Grant, LoginRefusal> {
-        let form = FormData::parse(request.content_type, request.body)?;
-        let refreshes = self.has_revocation()
-            && matches!(
-                form.value("grant_type"),
-                Some(FormValue::Text("refresh_token"))
-            );
+    pub(crate) fn grant(&self, form: &FormData<'_>) -> Result<Grant, TokenRefusal> {
+        let in_body = matches!(self.parts.refresh, Some((_, RefreshTransport::Body)));
+        let refreshes =
+            in_body && form.value("grant_type") == Some(FormValue::Text("refresh_token"));
         Ok(if refreshes {
-            Grant::RefreshToken(RefreshTokenGrant::from_form(&form)?)
+            Grant::RefreshToken(RefreshTokenGrant::from_form(form)?)
         } else {
-            Grant::Password(PasswordGrant::from_form(&form, self.grant_type)?)
+            let grant = PasswordGrant::from_form(form, self.parts.grant_type)?;
+            let fields = self
+                .parts
+                .gate
+                .as_ref()
+                .map_or(&[][..], |gate| gate.fields());
+            Grant::Password(grant.with_gate_fields(form, fields))
         })
     }
 
-    async fn redeem(
+    /// The current and the new password.
+    pub(crate) fn passwords(&self, form: &FormData<'_>) -> Result<(Secret, Secret), TokenRefusal> {
+        Ok(grant::passwords_to_change(form)?)
+    }
+
+    /// `None` for what is no refresh token of ours, and so as good as revoked.
+    pub(crate) fn token_to_revoke(
         &self,
-        grant: &Grant,
-        remote_address: Option<IpAddr>,
-    ) -> Result<Login, LoginRefusal> {
-        match grant {
-            Grant::Password(grant) => self.redeem_password(grant, remote_address).await,
-            Grant::RefreshToken(grant) => self.redeem_refresh(grant).await,
+        form: &FormData<'_>,
+    ) -> Result<Option<SentToken>, TokenRefusal> {
+        let (token, hint) = grant::token_to_revoke(form)?;
+        let token = SentToken::parse(token.expose());
+        if hint == Some("access_token") && token.is_none() {
+            return Err(TokenRefusal::UnsupportedTokenType);
         }
+        Ok(token)
+    }
+
+    pub(crate) async fn revoke_token(
+        &self,
+        token: Option<SentToken>,
+        remote_address: Option<IpAddr>,
+    ) -> Result<(), TokenRefusal> {
+        match token {
+            Some(token) => {
+                self.revoke_sent(&token, LoginEventKind::Revoked, remote_address)
+                    .await
+            }
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn render_revocation(&self, outcome: Result<(), TokenRefusal>) -> Reply {
+        match outcome {
+            Ok(()) => self.respond(Answer::Revoked),
+            Err(refusal) => self.refuse(&refusal),
+        }
+    }
+
+    /// Goes on without its client if it has to: `caller` says when that has gone.
+    pub(crate) async fn redeem_for(
+        self,
+        grant: Grant,
+        remote_address: Option<IpAddr>,
+        caller: Caller,
+    ) -> Result<Login, TokenRefusal> {
+        match grant {
+            Grant::Password(grant) => self.redeem_password(grant, remote_address, &caller).await,
+            Grant::RefreshToken(grant) => {
+                let Some(token) = SentToken::parse(grant.refresh_token().expose()) else {
+                    return Err(TokenRefusal::BadRefreshToken);
+                };
+                let terms = RefreshTerms {
+                    requested: grant.scope().to_owned(),
+                    client_id: grant.client_id().map(str::to_owned),
+                    remote_address,
+                };
+                self.redeem_refresh(token, terms).await
+            }
+        }
+    }
+
+    pub(crate) async fn handle_change_password(
+        &self,
+        head: &RequestHead<'_>,
+        current: Secret,
+        new: Secret,
+    ) -> Reply {
+        let Some((accounts, guard)) = &self.parts.password_change else {
+            return self.respond(Answer::NotFound);
+        };
+        let bearer = match guard.admit(head).await {
+            Ok(bearer) => bearer,
+            Err(rejection) => return rejection.reply().clone().not_stored(),
+        };
+        let claims = bearer.claims;
+        let changed = accounts.change_password(&claims.sub, current, new, head.remote_address());
+        let outcome = match changed.await {
+            Ok(changed) => {
+                let terms = TokenTerms {
+                    client_id: claims.client_id.as_deref(),
+                    scopes: claims.scopes,
+                    session_id: claims.sid,
+                };
+                let login = self.issue(changed.user, terms, changed.at).await;
+                login.map_err(TokenRefusal::Failed)
+            }
+            Err(refusal) => Err(refusal),
+        };
+        self.render(outcome)
     }
 
     async fn redeem_password(
         &self,
-        grant: &PasswordGrant,
+        grant: PasswordGrant,
         remote_address: Option<IpAddr>,
-    ) -> Result<Login, LoginRefusal> {
-        let attempt = self.begin(grant, remote_address).await?;
-        let authenticated = self
-            .authenticator
-            .authenticate(grant.username(), grant.password())
-            .await;
-        if let Some(attempt) = attempt {
-            settle(attempt, &authenticated).await;
+        caller: &Caller,
+    ) -> Result<Login, TokenRefusal> {
+        let parts = &*self.parts;
+        let (username, password, terms) = grant.into_parts();
+        let sender = Sender {
+            username: &username,
+            remote_address,
+            client_id: terms.client_id.as_deref(),
+        };
+        let judges = |gate: &Arc<dyn LoginGate>| gate.danger_judges_disabled_users();
+        let check = PasswordCheck {
+            authenticator: &parts.authenticator,
+            throttle: parts.throttle.as_ref(),
+            audit: &parts.audit,
+            disabled_users: if parts.gate.as_ref().is_some_and(judges) {
+                DisabledUsers::Judged
+            } else {
+                DisabledUsers::Refused
+            },
+        };
+        let (user, attempt) = check.run(sender, password, caller).await?;
+        let tell = |kind, user_id| {
+            parts.audit.tell(&LoginEvent {
+                user_id: Some(user_id),
+                ..check.event(kind, sender)
+            });
+        };
+        match self.ask_gate(&user, &terms, remote_address).await {
+            Ok(GateDecision::Admit) if !caller.has_gone() => attempt.succeed().await,
+            Ok(GateDecision::Admit) => {
+                attempt.withdraw().await;
+                return Err(TokenRefusal::BadCredentials);
+            }
+            Ok(GateDecision::Challenge(challenge)) => {
+                attempt.withdraw().await;
+                tell(LoginEventKind::Challenged, user.user_id());
+                return Err(TokenRefusal::ChallengeRequired(challenge));
+            }
+            Ok(GateDecision::Deny(denial)) => {
+                attempt.fail();
+                let reason = denial.reason();
+                tell(LoginEventKind::Denied { reason }, user.user_id());
+                return Err(TokenRefusal::Denied(denial));
+            }
+            Err(error) => {
+                attempt.withdraw().await;
+                return Err(error.into());
+            }
         }
-        let Authentication::Accepted(user) = authenticated? else {
-            return Err(LoginRefusal::BadCredentials);
+        let granted = TokenTerms {
+            client_id: terms.client_id.as_deref(),
+            scopes: user.grant_scopes(terms.scopes()),
+            session_id: Some(self.new_session_id()?),
         };
-        let scopes = user.grant_scopes(grant.scopes());
+        let authenticated_at = user.authenticated_at();
+        let login = self.issue(user.into_credential(), granted, authenticated_at);
+        let login = login.await?;
+        tell(LoginEventKind::Succeeded, &login.user.user_id);
+        Ok(login)
+    }
+
+    async fn ask_gate(
+        &self,
+        user: &AuthenticatedUser,
+        terms: &LoginTerms,
+        remote_address: Option<IpAddr>,
+    ) -> Result<GateDecision, Error> {
+        let Some(gate) = &self.parts.gate else {
+            return Ok(GateDecision::Admit);
+        };
+        let candidate = LoginCandidate {
+            user,
+            remote_address,
+            client_id: terms.client_id.as_deref(),
+            fields: &terms.gate_fields,
+        };
+        gate.decide(&candidate).await
+    }
+
+    /// Makes the tokens of a login that begins, or goes on after a change of password.
+    async fn issue(
+        &self,
+        user: Credential,
+        terms: TokenTerms<'_>,
+        authenticated_at: SystemTime,
+    ) -> Result<Login, Error> {
         let request = TokenRequest {
-            subject: user.user_id(),
-            client_id: grant.client_id(),
-            scopes: &scopes,
-            authenticated_at: Some(user.authenticated_at()),
+            client_id: terms.client_id,
+            scopes: &terms.scopes,
+            authenticated_at: Some(authenticated_at),
+            session_id: terms.session_id.as_deref(),
+            ..TokenRequest::of(&user)
         };
-        let token = self.issuer.issue(request).await?;
-        let refresh_token = match &self.refresh_tokens {
-            Some(tokens) => Some(tokens.begin(request).await?),
+        let token = self.parts.issuer.issue(request).await?;
+        let refresh_token = match &self.parts.refresh {
+            Some((tokens, _)) => Some(tokens.begin(request).await?),
             None => None,
         };
         Ok(Login {
             token,
-            scopes,
+            scopes: terms.scopes,
             refresh_token,
+            refresh_token_in_body: self.has_refresh_tokens_in_body(),
+            user,
         })
     }
 
-    async fn redeem_refresh(&self, grant: &RefreshTokenGrant) -> Result<Login, LoginRefusal> {
-        let Some(tokens) = &self.refresh_tokens else {
-            return Err(LoginRefusal::BadRefreshToken);
+    async fn redeem_refresh(
+        &self,
+        token: SentToken,
+        terms: RefreshTerms,
+    ) -> Result<Login, TokenRefusal> {
+        let parts = &*self.parts;
+        let Some((tokens, _)) = &parts.refresh else {
+            return Err(TokenRefusal::BadRefreshToken);
         };
-        let refresh = tokens.look_up(grant.refresh_token().expose()).await?;
-        let refresh = refresh.ok_or(LoginRefusal::BadRefreshToken)?;
-        if !refresh.is_of_client(grant.client_id()) {
-            return Err(LoginRefusal::BadRefreshToken);
+        let tell = |kind, user_id| {
+            parts.audit.tell(&LoginEvent {
+                remote_address: terms.remote_address,
+                client_id: terms.client_id.as_deref(),
+                ..LoginEvent::of(kind, user_id)
+            });
+        };
+        let refresh = match tokens.find_out(token).await? {
+            LookedUp::Good(refresh) => refresh,
+            LookedUp::Bad => return Err(TokenRefusal::BadRefreshToken),
+            LookedUp::Reused { subject } => {
+                tell(LoginEventKind::Reused, &subject);
+                return Err(TokenRefusal::BadRefreshToken);
+            }
+        };
+        if !refresh.is_of_client(terms.client_id.as_deref()) {
+            tell(LoginEventKind::RefreshRefused, refresh.subject());
+            return Err(TokenRefusal::BadRefreshToken);
         }
-        let recalled = self
+        let recalled = parts
             .authenticator
-            .recall(refresh.subject(), refresh.authenticated_at());
-        let Authentication::Accepted(user) = recalled.await? else {
-            return Err(LoginRefusal::BadRefreshToken);
+            .recall(refresh.subject(), refresh.cut_off());
+        let Some(user) = recalled.await? else {
+            tell(LoginEventKind::RefreshRefused, refresh.subject());
+            return Err(TokenRefusal::BadRefreshToken);
         };
-        let scopes = user.narrow_scopes(refresh.scopes(), grant.scopes());
+        let scopes = user.narrow_scopes(refresh.scopes(), grant::split_scope(&terms.requested));
         let request = TokenRequest {
-            subject: refresh.subject(),
             client_id: refresh.client_id(),
             scopes: &scopes,
-            authenticated_at: Some(user.authenticated_at()),
+            authenticated_at: Some(user.recalled_at),
+            session_id: refresh.session_id(),
+            ..TokenRequest::of(&user.credential)
         };
         // Before the refresh token is used up: should this fail, the client can come again.
-        let token = self.issuer.issue(request).await?;
+        let token = parts.issuer.issue(request).await?;
         let refresh_token = refresh.rotate().await?;
+        let refresh_token = refresh_token.ok_or(TokenRefusal::BadRefreshToken)?;
+        tell(LoginEventKind::Refreshed, &user.credential.user_id);
         Ok(Login {
             token,
             scopes,
-            refresh_token: Some(refresh_token.ok_or(LoginRefusal::BadRefreshToken)?),
+            refresh_token: Some(refresh_token),
+            refresh_token_in_body: self.has_refresh_tokens_in_body(),
+            user: user.credential,
         })
     }
 
-    async fn begin(
+    async fn revoke_sent(
         &self,
-        grant: &PasswordGrant,
+        token: &SentToken,
+        kind: LoginEventKind<'_>,
         remote_address: Option<IpAddr>,
-    ) -> Result<Option<Attempt>, LoginRefusal> {
-        let Some(throttle) = &self.throttle else {
-            return Ok(None);
+    ) -> Result<(), TokenRefusal> {
+        let Some((tokens, _)) = &self.parts.refresh else {
+            return Ok(());
         };
-        // Under a storm, what is refused must cost the store nothing.
-        self.authenticator.admit()?;
-        match throttle.begin(grant.username(), remote_address).await? {
-            Admission::Granted(attempt) => Ok(Some(attempt)),
-            Admission::Refused { retry_after } => Err(LoginRefusal::Throttled { retry_after }),
+        if let Some(subject) = tokens.end(token).await? {
+            self.parts.audit.tell(&LoginEvent {
+                remote_address,
+                ..LoginEvent::of(kind, &subject)
+            });
         }
+        Ok(())
     }
-}
 
-/// Tells the throttle how an attempt ended. Should that fail, it has failed for the throttle; who
-/// knows the password is let in all the same.
-async fn settle(attempt: Attempt, authenticated: &Result<Authentication, Error>) {
-    let settled = match authenticated {
-        Ok(Authentication::Accepted(_)) => attempt.succeeded().await,
-        Ok(Authentication::Refused) => Ok(()),
-        Err(_) => attempt.withdraw().await,
-    };
-    if let Err(error) = settled {
-        error.log("an attempt that did not fail is counted as a failure");
-    }
-}
-
-/// What there is to ask of a [`TokenEndpoint`]. All are asked by POST.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-#[non_exhaustive]
-pub enum Operation {
-    /// [`TokenEndpoint::handle`].
-    Login,
-    /// [`TokenEndpoint::log_out`].
-    LogOut,
-    /// [`TokenEndpoint::refresh`].
-    Refresh,
-    /// [`TokenEndpoint::revoke`].
-    Revoke,
-}
-
-impl Operation {
-    /// The path, where all are below `prefix` and the login is at `login_path` there.
-    ///
-    /// ```
-    /// use portcullis_core::Operation;
-    ///
-    /// assert_eq!(Operation::Login.path("/v1", "/login"), "/v1/login");
-    /// assert_eq!(Operation::Refresh.path("/v1", "/login"), "/v1/refresh");
-    /// ```
-    #[must_use]
-    pub fn path(self, prefix: &str, login_path: &str) -> String {
-        let path = match self {
-            Self::Login => login_path,
-            Self::LogOut => "/logout",
-            Self::Refresh => "/refresh",
-            Self::Revoke => "/revoke",
+    /// What can be refresh tokens among the cookies. None of several hides the others.
+    fn sent_tokens<'a>(&self, cookies: impl IntoIterator<Item = &'a [u8]>) -> Vec<SentToken> {
+        let Some((_, RefreshTransport::Cookie(cookie))) = &self.parts.refresh else {
+            return Vec::new();
         };
-        format!("{prefix}{path}")
+        cookie_values(&cookie.name, cookies)
+            .filter_map(SentToken::parse)
+            .take(MAX_TOKENS)
+            .collect()
+    }
+
+    fn has_refresh_tokens_in_body(&self) -> bool {
+        matches!(self.parts.refresh, Some((_, RefreshTransport::Body)))
+    }
+
+    fn new_session_id(&self) -> Result<String, Error> {
+        let bytes = random_bytes::<SESSION_ID_LEN>(&*self.parts.random, "the name of a login")?;
+        Ok(BASE64URL.encode(*bytes))
+    }
+
+    /// What belongs to the endpoint and not to the shape of an answer is added here.
+    fn respond(&self, answer: Answer<'_>) -> Reply {
+        self.parts.responder.respond(answer).not_stored()
+    }
+
+    fn refuse(&self, refusal: &TokenRefusal) -> Reply {
+        if let TokenRefusal::Failed(error) = refusal {
+            error.log("a request to the token endpoint could not be answered");
+        }
+        self.respond(Answer::Refused(refusal))
     }
 }
 
-/// What a framework hands over of a request to the token endpoint.
+/// What the tokens of a login are made for, beside its user.
+struct TokenTerms<'a> {
+    client_id: Option<&'a str>,
+    scopes: Vec<String>,
+    session_id: Option<String>,
+}
+
+/// What a refresh asks for, beside the token.
+struct RefreshTerms {
+    requested: String,
+    client_id: Option<String>,
+    remote_address: Option<IpAddr>,
+}
+
+/// A request to the token endpoint whose whole body is there.
 #[derive(Clone, Copy)]
 #[non_exhaustive]
 pub struct LoginRequest<'a> {
@@ -456,57 +735,8 @@ impl fmt::Debug for LoginRequest<'_> {
     }
 }
 
-/// A login that succeeded.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Login {
-    /// The token for the client.
-    pub token: TokenResponse,
-    /// The scopes it was granted.
-    pub scopes: Vec<String>,
-    /// The token for the next, if the endpoint gives out such.
-    pub refresh_token: Option<RefreshToken>,
-}
+/// More cookies than a browser has reason to send; each costs a look-up.
+const MAX_TOKENS: usize = 4;
 
-/// Why there is no token, by the stage that refused.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum LoginRefusal {
-    /// Unknown user, wrong password, disabled or without one: not told apart.
-    BadCredentials,
-    /// A refresh token that is unknown, used, expired or revoked, or of a user who may not log in.
-    BadRefreshToken,
-    /// Nothing is known about the credentials.
-    Failed(Error),
-    /// The body cannot be read as a form.
-    Form(FormError),
-    /// There is no refresh token.
-    NotAuthenticated,
-    /// Too many passwords were tried for the account; whether this one is right was not looked at.
-    Throttled {
-        /// How long to wait before the next.
-        retry_after: Duration,
-    },
-    /// An access token was to be revoked, where refresh tokens are.
-    UnsupportedTokenType,
-    /// The form is not what was asked for: a password grant, or another.
-    Validation(ValidationErrors),
-}
-
-impl From<Error> for LoginRefusal {
-    fn from(error: Error) -> Self {
-        Self::Failed(error)
-    }
-}
-
-impl From<FormError> for LoginRefusal {
-    fn from(error: FormError) -> Self {
-        Self::Form(error)
-    }
-}
-
-impl From<ValidationErrors> for LoginRefusal {
-    fn from(errors: ValidationErrors) -> Self {
-        Self::Validation(errors)
-    }
-}
+/// 128 bits: no two logins share a name.
+const SESSION_ID_LEN: usize = 16;

@@ -2,6 +2,7 @@
 
 use crate::credential_store::Username;
 use crate::form::{FormData, FormValue};
+use crate::gate::GateFields;
 use crate::secret::Secret;
 use crate::validation::ValidationErrorKind::{Missing, StringPatternMismatch, StringType};
 use crate::validation::{ValidationError, ValidationErrorKind, ValidationErrors};
@@ -28,6 +29,7 @@ pub struct PasswordGrant {
     scope: String,
     client_id: Option<String>,
     client_secret: Option<Secret>,
+    gate_fields: GateFields,
 }
 
 impl PasswordGrant {
@@ -51,7 +53,8 @@ impl PasswordGrant {
             GrantTypePolicy::Required => fields.required("grant_type"),
         };
         if let Some(other) = grant_type.filter(|grant_type| *grant_type != "password") {
-            fields.blame("grant_type", StringPatternMismatch, Some(other));
+            let pattern = "^password$";
+            fields.blame("grant_type", StringPatternMismatch { pattern }, Some(other));
         }
         let username = fields.required("username");
         let password = fields.required("password");
@@ -66,9 +69,30 @@ impl PasswordGrant {
                 scope: scope.unwrap_or_default().to_owned(),
                 client_id: client_id.map(str::to_owned),
                 client_secret: client_secret.map(|secret| Secret::from(secret.to_owned())),
+                gate_fields: GateFields::default(),
             }),
             _ => Err(ValidationErrors::new(fields.errors)),
         }
+    }
+
+    /// Keeps these further fields of the form too, for a [`LoginGate`](crate::LoginGate).
+    pub(crate) fn with_gate_fields(mut self, form: &FormData<'_>, names: &[&'static str]) -> Self {
+        for &name in names {
+            if let Some(FormValue::Text(value)) = form.value(name) {
+                self.gate_fields.push(name, value);
+            }
+        }
+        self
+    }
+
+    /// Takes the grant apart, so that the password moves on and is not copied.
+    pub(crate) fn into_parts(self) -> (Username, Secret, LoginTerms) {
+        let terms = LoginTerms {
+            scope: self.scope,
+            client_id: self.client_id,
+            gate_fields: self.gate_fields,
+        };
+        (self.username, self.password, terms)
     }
 
     /// Who wants to log in.
@@ -110,6 +134,19 @@ impl PasswordGrant {
     }
 }
 
+/// What a login asks for, beside who it is.
+pub(crate) struct LoginTerms {
+    scope: String,
+    pub(crate) client_id: Option<String>,
+    pub(crate) gate_fields: GateFields,
+}
+
+impl LoginTerms {
+    pub(crate) fn scopes(&self) -> impl Iterator<Item = &str> {
+        split_scope(&self.scope)
+    }
+}
+
 /// A well-formed request for a token by another (RFC 6749 §6). Nothing in it has been checked
 /// against a store yet.
 #[derive(Clone, Debug)]
@@ -132,7 +169,8 @@ impl RefreshTokenGrant {
         };
         let grant_type = fields.required("grant_type");
         if let Some(other) = grant_type.filter(|grant_type| *grant_type != "refresh_token") {
-            fields.blame("grant_type", StringPatternMismatch, Some(other));
+            let pattern = "^refresh_token$";
+            fields.blame("grant_type", StringPatternMismatch { pattern }, Some(other));
         }
         let refresh_token = fields.required("refresh_token");
         let scope = fields.optional("scope");
@@ -163,6 +201,12 @@ impl RefreshTokenGrant {
         &self.refresh_token
     }
 
+    /// The scope asked for, as it was sent; empty if none was.
+    #[must_use]
+    pub fn scope(&self) -> &str {
+        &self.scope
+    }
+
     /// The scopes asked for, as [`PasswordGrant::scopes`].
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
         split_scope(&self.scope)
@@ -191,6 +235,25 @@ pub(crate) fn token_to_revoke<'a>(
     }
 }
 
+/// The current and the new password of a request to change it.
+pub(crate) fn passwords_to_change(
+    form: &FormData<'_>,
+) -> Result<(Secret, Secret), ValidationErrors> {
+    let mut fields = Fields {
+        form,
+        errors: Vec::new(),
+    };
+    let current = fields.required("current_password");
+    let new = fields.required("new_password");
+    match (current, new) {
+        (Some(current), Some(new)) if fields.errors.is_empty() => Ok((
+            Secret::from(current.to_owned()),
+            Secret::from(new.to_owned()),
+        )),
+        _ => Err(ValidationErrors::new(fields.errors)),
+    }
+}
+
 /// A request that a token endpoint takes, by the grant type.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -201,20 +264,20 @@ pub enum Grant {
     RefreshToken(RefreshTokenGrant),
 }
 
-fn split_scope(scope: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn split_scope(scope: &str) -> impl Iterator<Item = &str> {
     scope
         .split(|c: char| c.is_whitespace() || matches!(c, '\x1c'..='\x1f'))
         .filter(|scope| !scope.is_empty())
 }
 
-/// Whether a form must say `grant_type=password`. What it says otherwise is refused either way.
+/// Whether `grant_type=password` must be sent. Any other value is always refused.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum GrantTypePolicy {
     /// It may leave it out, as FastAPI's `OAuth2PasswordRequestForm` has it.
     #[default]
     Optional,
-    /// It must not, as `OAuth2PasswordRequestFormStrict` and RFC 6749 §4.3.2 have it.
+    /// It must be sent, as `OAuth2PasswordRequestFormStrict` and RFC 6749 §4.3.2 have it.
     Required,
 }
 

@@ -1,20 +1,32 @@
-//! The core of portcullis: everything that decides about a login, and nothing that talks to a
-//! network, a database, a framework or a runtime.
+#![doc = include_str!("../README.md")]
+
+mod access_token;
+pub use access_token::{AccessTokenPolicy, ClaimsSource};
+
+mod accounts;
+pub use accounts::{Accounts, ChangedPassword, ResetRefusal, SignUpRefusal};
+
+mod audit;
+pub use audit::{
+    AccountHash, Audit, LogObserver, LoginEvent, LoginEventKind, LoginObserver, RefusedBecause,
+};
 
 mod authenticator;
-pub use authenticator::{AuthenticatedUser, Authentication, Authenticator};
+pub use authenticator::{AuthenticatedUser, Authentication, Authenticator, RefusedCredentials};
+
+mod claims_json;
 
 mod clock;
 pub use clock::{Clock, SystemClock};
 
 mod cookie;
-pub use cookie::{RefreshCookie, SameSite};
+pub use cookie::{RefreshTransport, SameSite, TokenCookie};
 
 mod credential_store;
 pub use credential_store::{Credential, CredentialStore, UserId, UserStatus, Username};
 
 mod endpoint;
-pub use endpoint::{Login, LoginRefusal, LoginRequest, Operation, TokenEndpoint};
+pub use endpoint::{LoginRequest, TokenEndpoint};
 
 mod error;
 pub use error::{BoxError, Error, ErrorKind};
@@ -22,11 +34,16 @@ pub use error::{BoxError, Error, ErrorKind};
 mod form;
 pub use form::{FormData, FormError, FormValue};
 
+mod gate;
+pub use gate::{Challenge, Denial, GateDecision, LoginCandidate, LoginGate};
+
 mod grant;
 pub use grant::{Grant, GrantTypePolicy, PasswordGrant, RefreshTokenGrant};
 
 mod guard;
-pub use guard::{Bearer, BearerGuard, BearerRefusal, bearer_token};
+pub use guard::{Bearer, BearerGuard, BearerRefusal, BearerRejection, GuardOf, bearer_token};
+
+mod hex;
 
 mod housekeeping;
 
@@ -35,10 +52,19 @@ pub use memory::{
     MemoryCredentialStore, MemoryRefreshStore, MemoryThrottleStore, MemoryTokenStore,
 };
 
+mod mount;
+pub use mount::{Fallback, Found, Mount};
+
 mod opaque;
 pub use opaque::{OpaqueIssuer, OpaqueVerifier};
 
 pub mod openapi;
+
+mod operation;
+pub use operation::Operation;
+
+mod outcome;
+pub use outcome::{Login, TokenRefusal};
 
 mod password;
 #[cfg(feature = "bcrypt")]
@@ -53,13 +79,15 @@ pub use password::{
 #[cfg(feature = "scrypt")]
 pub use password::{ScryptLimits, ScryptScheme};
 
+mod password_check;
+
 mod percent;
 
 mod random;
-pub use random::{OsRandom, SecureRandom};
+pub use random::{OsRandom, SecureRandom, random_bytes};
 
 mod refresh;
-pub use refresh::{Refresh, RefreshPolicy, RefreshToken, RefreshTokens};
+pub use refresh::{GoodRefreshToken, RefreshPolicy, RefreshToken, RefreshTokens};
 
 mod refresh_store;
 pub use refresh_store::{FamilyKey, FamilyRecord, RefreshStore};
@@ -68,10 +96,19 @@ mod remote_address;
 pub use remote_address::RemoteAddress;
 
 mod reply;
-pub use reply::{Dialect, Reply};
+pub use reply::Reply;
+
+mod request;
+pub use request::RequestHead;
+
+mod responder;
+pub use responder::{Answer, FastApi, RefusalKind, Responder, Rfc6749, Wording};
 
 mod route;
 pub use route::{Origin, Route, Routes, Scheme};
+
+mod runtime;
+pub use runtime::{BoxFuture, Runtime};
 
 mod secret;
 pub use secret::{BodyBuffer, BodyTooLarge, Secret};

@@ -2,7 +2,9 @@
 
 use std::fmt::Debug;
 
-use crate::error::BoxError;
+use zeroize::Zeroizing;
+
+use crate::error::{BoxError, Error, ErrorKind};
 
 /// A source of bytes that nobody can predict.
 pub trait SecureRandom: Debug + Send + Sync + 'static {
@@ -22,4 +24,20 @@ impl SecureRandom for OsRandom {
     fn fill(&self, buf: &mut [u8]) -> Result<(), BoxError> {
         getrandom::fill(buf).map_err(Into::into)
     }
+}
+
+/// Takes random bytes for `purpose`, such as "an access token".
+///
+/// # Errors
+/// `Unavailable` if `random` has none to give.
+pub fn random_bytes<const LEN: usize>(
+    random: &dyn SecureRandom,
+    purpose: &'static str,
+) -> Result<Zeroizing<[u8; LEN]>, Error> {
+    let mut bytes = Zeroizing::new([0; LEN]);
+    random.fill(&mut *bytes).map_err(|source| {
+        let message = format!("there is no randomness for {purpose}");
+        Error::new(ErrorKind::Unavailable, message).with_source(source)
+    })?;
+    Ok(bytes)
 }

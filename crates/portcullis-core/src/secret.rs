@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Deserializer};
 use zeroize::{Zeroize, Zeroizing};
 
 /// A password, token or client secret: printed as `[redacted]`, wiped when dropped.
@@ -32,6 +33,13 @@ impl From<String> for Secret {
     }
 }
 
+/// A secret can be read, as from the JSON of a request, and never be written.
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self::from)
+    }
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[redacted]")
@@ -40,8 +48,8 @@ impl fmt::Debug for Secret {
 
 /// A request body being read: bounded, wiped when dropped and when it grows.
 ///
-/// Login bodies hold passwords, so an adapter collects them in one of these and not in a `Vec`,
-/// whose growth leaves copies behind.
+/// Bodies of logins hold passwords, so they are collected in one of these and not in a `Vec`, whose
+/// growth leaves copies behind.
 ///
 /// ```
 /// use portcullis_core::BodyBuffer;
@@ -74,8 +82,7 @@ impl BodyBuffer {
     /// nothing.
     ///
     /// # Errors
-    /// [`BodyTooLarge`] if more is announced. Do not read it then, and answer
-    /// [`Reply::content_too_large`](crate::Reply::content_too_large).
+    /// [`BodyTooLarge`] if more is announced. Do not read it then.
     pub fn announced(content_length: Option<&[u8]>, limit: usize) -> Result<Self, BodyTooLarge> {
         let length = content_length
             .and_then(|value| str::from_utf8(value).ok())
@@ -89,8 +96,7 @@ impl BodyBuffer {
     /// Appends `chunk`.
     ///
     /// # Errors
-    /// [`BodyTooLarge`] if that would exceed the limit; the buffer is unchanged. Stop reading and
-    /// answer [`Reply::content_too_large`](crate::Reply::content_too_large).
+    /// [`BodyTooLarge`] if that would exceed the limit; the buffer is unchanged. Stop reading then.
     pub fn push(&mut self, chunk: &[u8]) -> Result<(), BodyTooLarge> {
         let needed = self.bytes.len().saturating_add(chunk.len());
         if needed > self.limit {

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 
-use crate::credential_store::UserId;
+use crate::credential_store::{Credential, UserId};
 use crate::error::Error;
 use crate::secret::Secret;
 
@@ -36,16 +36,18 @@ pub trait TokenVerifier: Debug + Send + Sync + 'static {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct TokenRequest<'a> {
-    /// Who logged in; becomes `sub`.
+    /// Who logged in.
     pub subject: &'a UserId,
+    /// The user as stored, if the issuer may know: what further claims are made from.
+    pub user: Option<&'a Credential>,
     /// The `client_id` of the form, if one was sent. It was not authenticated.
     pub client_id: Option<&'a str>,
     /// The scopes granted: those asked for that the user may have.
     pub scopes: &'a [String],
-    /// When the user was looked up, if not just now: becomes `iat`. A password that is changed
-    /// while a login with the old one waits to be hashed so revokes the token of that login, since
-    /// [`Credential::tokens_valid_from`](crate::Credential::tokens_valid_from) is later.
+    /// When the user was looked up, if not just now: becomes `iat`.
     pub authenticated_at: Option<SystemTime>,
+    /// The name of the login: all tokens that come of one login have the same.
+    pub session_id: Option<&'a str>,
 }
 
 impl<'a> TokenRequest<'a> {
@@ -54,15 +56,35 @@ impl<'a> TokenRequest<'a> {
     pub fn new(subject: &'a UserId) -> Self {
         Self {
             subject,
+            user: None,
             client_id: None,
             scopes: &[],
             authenticated_at: None,
+            session_id: None,
         }
     }
 
-    /// The client, unless its name is so long that somebody fills the store with it: it was not
-    /// authenticated.
-    pub(crate) fn short_client_id(&self) -> Option<&'a str> {
+    /// Asks for a token for a user whose record is at hand. The token carries the user's cut-off
+    /// ([`Credential::tokens_valid_from`]) as it stands there.
+    #[must_use]
+    pub fn of(user: &'a Credential) -> Self {
+        Self {
+            user: Some(user),
+            ..Self::new(&user.user_id)
+        }
+    }
+
+    /// Asks for these scopes.
+    #[must_use]
+    pub fn with_scopes(mut self, scopes: &'a [String]) -> Self {
+        self.scopes = scopes;
+        self
+    }
+
+    /// The client, unless its name has more than 256 bytes: it was not authenticated, and nobody is to
+    /// fill a store or make a token too long with it.
+    #[must_use]
+    pub fn short_client_id(&self) -> Option<&'a str> {
         short_client_id(self.client_id)
     }
 
@@ -70,6 +92,12 @@ impl<'a> TokenRequest<'a> {
     #[must_use]
     pub fn issued_at(&self, now: SystemTime) -> SystemTime {
         self.authenticated_at.map_or(now, |at| at.min(now))
+    }
+
+    /// The user's cut-off as it stood when the login was checked.
+    #[must_use]
+    pub fn cut_off(&self) -> Option<SystemTime> {
+        self.user.map(|user| user.tokens_valid_from)
     }
 }
 
@@ -102,6 +130,11 @@ impl TokenResponse {
 }
 
 /// What a verified access token says (RFC 7519 §4.1, RFC 9068 §2.2).
+///
+/// As JSON it is the object that a JWT has: `iss`, `sub`, `aud` (a string, or a list of several), `exp`,
+/// `iat`, `nbf` (which equals `iat`) and `jti`; `client_id`, `scope`, `sid` and `cut_off` where there
+/// are any; and the further claims. `cut_off` is in microseconds since 1970, all other times are in
+/// seconds.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Claims {
@@ -121,12 +154,12 @@ pub struct Claims {
     pub client_id: Option<String>,
     /// What it may be used for.
     pub scopes: Vec<String>,
-    /// The name of the login that it came from, if that has one.
+    /// The name of the login that the token comes of (`sid`), the same for all its tokens.
     pub sid: Option<String>,
-    /// The user's [`tokens_valid_from`](crate::Credential::tokens_valid_from) as it stood when the
-    /// token was made, in whole microseconds.
+    /// The user's cut-off ([`Credential::tokens_valid_from`]) as it stood when the token was made, in
+    /// whole microseconds. Once the user's is a later one, the token is dead.
     pub cut_off: Option<SystemTime>,
-    /// Further claims, by their names.
+    /// Further claims, by name.
     pub extra: Map<String, Value>,
 }
 

@@ -109,9 +109,10 @@ impl Serialize for ValidationError {
             loc: ["body", self.field],
             msg: self.kind.to_string(),
             input: self.input.as_deref(),
-            ctx: (self.kind == ValidationErrorKind::StringPatternMismatch).then_some(Context {
-                pattern: "^password$",
-            }),
+            ctx: match self.kind {
+                ValidationErrorKind::StringPatternMismatch { pattern } => Some(Context { pattern }),
+                _ => None,
+            },
         }
         .serialize(serializer)
     }
@@ -124,8 +125,11 @@ impl Serialize for ValidationError {
 pub enum ValidationErrorKind {
     /// The field is required, and absent or empty.
     Missing,
-    /// `grant_type` is not exactly `password` (RFC 6749 §4.3.2).
-    StringPatternMismatch,
+    /// The value is not what it must be, such as `password` for `grant_type` (RFC 6749 §4.3.2).
+    StringPatternMismatch {
+        /// What it must match, as a regular expression.
+        pattern: &'static str,
+    },
     /// The field is a file. FastAPI describes it as `input`, down to attributes of Python objects;
     /// we send `null`.
     StringType,
@@ -137,7 +141,7 @@ impl ValidationErrorKind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Missing => "missing",
-            Self::StringPatternMismatch => "string_pattern_mismatch",
+            Self::StringPatternMismatch { .. } => "string_pattern_mismatch",
             Self::StringType => "string_type",
         }
     }
@@ -145,10 +149,12 @@ impl ValidationErrorKind {
 
 impl fmt::Display for ValidationErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Missing => "Field required",
-            Self::StringPatternMismatch => "String should match pattern '^password$'",
-            Self::StringType => "Input should be a valid string",
-        })
+        match self {
+            Self::Missing => f.write_str("Field required"),
+            Self::StringPatternMismatch { pattern } => {
+                write!(f, "String should match pattern '{pattern}'")
+            }
+            Self::StringType => f.write_str("Input should be a valid string"),
+        }
     }
 }

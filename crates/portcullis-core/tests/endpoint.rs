@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_core::{
-    Authenticator, BoxError, Credential, CredentialStore, Dialect, Error, ErrorKind,
-    GrantTypePolicy, HashPool, LoginRequest, MemoryCredentialStore, Reply, Secret, TokenEndpoint,
-    TokenIssuer, TokenRequest, TokenResponse, UserId, Username, async_trait,
+    Answer as Said, Authenticator, BoxError, Credential, CredentialStore, Error, ErrorKind,
+    FastApi, GrantTypePolicy, HashPool, LoginRequest, MemoryCredentialStore, Reply, Responder,
+    Rfc6749, Secret, TokenEndpoint, TokenIssuer, TokenRefusal, TokenRequest, TokenResponse, UserId,
+    Username, async_trait,
 };
 use portcullis_testkit::fastapi::{self, Answer, Case};
 use portcullis_testkit::{BrokenStore, FakeHasher};
@@ -100,8 +101,8 @@ async fn a_strict_endpoint_requires_the_grant_type() -> Result<(), BoxError> {
 }
 
 #[tokio::test]
-async fn the_dialect_of_rfc_6749_is_never_mixed_with_fastapi() -> Result<(), BoxError> {
-    let endpoint = endpoint(users().await?)?.with_dialect(Dialect::Rfc6749);
+async fn the_shape_of_rfc_6749_is_never_mixed_with_fastapi() -> Result<(), BoxError> {
+    let endpoint = endpoint(users().await?)?.with_responder(Arc::new(Rfc6749::new()));
     let login = "username=ada%40example.com&password=correct+horse+battery+staple";
     for (body, status, answer) in [
         (
@@ -200,7 +201,8 @@ async fn a_reply_that_asks_for_a_retry_says_when() -> Result<(), BoxError> {
         if let Some(delay) = delay {
             error = error.with_retry_after(Duration::from_millis(delay));
         }
-        let reply = Reply::failure(&error, Dialect::FastApi);
+        let refusal = TokenRefusal::Failed(error);
+        let reply = FastApi::new().respond(Said::Refused(&refusal));
         let retry_after = reply.headers().find(|(name, _)| *name == "retry-after");
         assert_eq!(retry_after, Some(("retry-after", seconds)));
     }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use portcullis_core::{
-    Claims, Error, ErrorKind, MemoryTokenStore, OpaqueIssuer, OpaqueVerifier, Secret, TokenHash,
-    TokenIssuer, TokenRequest, TokenStore, TokenVerifier, UserId, async_trait,
+    AccessTokenPolicy, Claims, Error, ErrorKind, MemoryTokenStore, OpaqueIssuer, OpaqueVerifier,
+    Secret, TokenHash, TokenIssuer, TokenRequest, TokenStore, TokenVerifier, UserId, async_trait,
 };
 use portcullis_testkit::{ManualClock, SeededRandom};
 
@@ -101,8 +101,8 @@ async fn a_token_of_another_issuer_or_audience_is_refused() {
     let login = Login::new(store.clone());
     let token = login.token("ada").await;
     for (issuer, audience) in [(ISSUER, "https://api"), ("https://LOGIN.example", AUDIENCE)] {
-        let verifier =
-            OpaqueVerifier::new(store.clone(), issuer, audience).with_clock(login.clock.clone());
+        let policy = AccessTokenPolicy::new(issuer, audience).with_clock(login.clock.clone());
+        let verifier = OpaqueVerifier::new(policy, store.clone());
         let refused = verifier.verify(token.expose()).await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::InvalidToken);
     }
@@ -131,11 +131,12 @@ async fn an_outage_is_neither_a_token_nor_a_refusal() {
 
 #[tokio::test]
 async fn without_randomness_nothing_is_issued() {
-    let random = Arc::new(SeededRandom::new(1));
     let login = Login::new(Arc::new(MemoryTokenStore::new()));
-    let issuer = login.issuer.with_random(random.clone());
-    random.exhaust();
-    let issued = issuer.issue(TokenRequest::new(&UserId::new("ada"))).await;
+    login.random.exhaust();
+    let issued = login
+        .issuer
+        .issue(TokenRequest::new(&UserId::new("ada")))
+        .await;
     assert_eq!(issued.unwrap_err().kind(), ErrorKind::Unavailable);
 }
 
@@ -191,8 +192,7 @@ fn a_lifetime_is_from_a_second_to_a_year() {
         (Duration::from_secs(365 * 86_400), true),
         (Duration::from_secs(365 * 86_400 + 1), false),
     ] {
-        let issuer = OpaqueIssuer::new(Arc::new(Down), ISSUER, AUDIENCE);
-        let answer = issuer.with_lifetime(lifetime);
+        let answer = AccessTokenPolicy::new(ISSUER, AUDIENCE).with_lifetime(lifetime);
         match answer {
             Ok(_) => assert!(possible),
             Err(error) => assert_eq!((error.kind(), possible), (ErrorKind::InvalidConfig, false)),
@@ -203,6 +203,7 @@ fn a_lifetime_is_from_a_second_to_a_year() {
 /// An issuer and its verifier, half a second past [`IAT`].
 struct Login {
     clock: Arc<ManualClock>,
+    random: Arc<SeededRandom>,
     issuer: OpaqueIssuer,
     verifier: OpaqueVerifier,
 }
@@ -210,11 +211,14 @@ struct Login {
 impl Login {
     fn new(store: Arc<dyn TokenStore>) -> Self {
         let clock = Arc::new(ManualClock::new(at(IAT) + Duration::from_millis(500)));
-        let issuer = OpaqueIssuer::new(store, ISSUER, AUDIENCE)
+        let random = Arc::new(SeededRandom::new(1));
+        let policy = AccessTokenPolicy::new(ISSUER, AUDIENCE)
             .with_clock(clock.clone())
-            .with_random(Arc::new(SeededRandom::new(1)));
+            .with_random(random.clone());
+        let issuer = OpaqueIssuer::new(policy, store);
         Self {
             clock,
+            random,
             verifier: issuer.verifier(),
             issuer,
         }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use portcullis_core::{
-    Admission, Attempt, Authenticator, BoxError, Clock, Credential, CredentialStore, Dialect,
-    ErrorKind, HashPool, LoginRequest, MemoryCredentialStore, MemoryThrottleStore, RemoteAddress,
-    Reply, Throttle, ThrottleKey, ThrottlePolicy, ThrottleRecord, ThrottleStore, TokenEndpoint,
+    Admission, Attempt, Authenticator, BoxError, Clock, Credential, CredentialStore, ErrorKind,
+    HashPool, LoginRequest, MemoryCredentialStore, MemoryThrottleStore, RemoteAddress, Reply,
+    Rfc6749, Throttle, ThrottleKey, ThrottlePolicy, ThrottleRecord, ThrottleStore, TokenEndpoint,
     UserId, Username,
 };
 use portcullis_testkit::{BrokenStore, FakeHasher, FakeTokens, ManualClock};
@@ -295,7 +295,7 @@ async fn no_delay_is_cut_short_by_forgetting() -> Result<(), BoxError> {
     let mut policy = ThrottlePolicy::default();
     policy.first_delay = 12 * HOUR;
     policy.max_delay = 12 * HOUR;
-    test.throttle = test.throttle.with_policy(policy);
+    test.throttle = test.throttle.with_policy(policy)?;
     test.fails_times(5, "ada", ABROAD).await?;
     test.clock.advance(11 * HOUR);
     assert_eq!(test.wait("ada", ABROAD).await?, HOUR);
@@ -422,9 +422,12 @@ async fn after_five_wrong_passwords_a_login_is_429_for_known_and_unknown_users()
 }
 
 #[tokio::test]
-async fn the_rfc_dialect_has_a_429_of_its_shape() -> Result<(), BoxError> {
+async fn the_shape_of_rfc_6749_has_a_429_of_its_own() -> Result<(), BoxError> {
     let login = Login::new().await?;
-    let endpoint = login.endpoint.clone().with_dialect(Dialect::Rfc6749);
+    let endpoint = login
+        .endpoint
+        .clone()
+        .with_responder(Arc::new(Rfc6749::new()));
     login.test.fails_times(5, "ada", ABROAD).await?;
     let body = b"grant_type=password&username=ada&password=right";
     let request = LoginRequest::new(Some(URLENCODED), body).with_remote_address(ABROAD);

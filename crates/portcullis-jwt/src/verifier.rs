@@ -3,13 +3,12 @@
 //! Nothing of a token is believed before its signature has been checked, except that its header
 //! may be reason enough to refuse it.
 
-use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
 use portcullis_core::{
-    Claims, Clock, Error, ErrorKind, SystemClock, TokenVerifier, UserId, async_trait,
+    AccessTokenPolicy, Claims, Error, ErrorKind, TokenVerifier, UnixTime, async_trait,
 };
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer};
@@ -19,33 +18,26 @@ use crate::key::VerifyingKey;
 /// Verifies JWT access tokens (RFC 9068 §4, RFC 8725).
 ///
 /// A token is refused unless it is at most 8 KiB long, its `typ` is `at+jwt`, its `alg` is that of a
-/// key, whose signature matches, its `iss` is the issuer, its `aud` is or contains the audience,
-/// and it has `sub`, `exp`, `iat` and `jti`. It is refused from `exp` on and before `nbf`, give or
-/// take the leeway, and whenever it has a `crit` header: no extension is understood.
+/// key, whose signature matches, it has `iss`, `sub`, `aud`, `exp`, `iat` and `jti`, and
+/// [`AccessTokenPolicy::check`] takes them. It is refused before its `nbf`, give or take the leeway,
+/// and whenever it has a `crit` header: no extension is understood.
 #[derive(Clone, Debug)]
 pub struct JwtVerifier {
+    policy: AccessTokenPolicy,
     /// At least one.
     verifying_keys: Vec<VerifyingKey>,
-    issuer: String,
-    audience: String,
-    leeway: Duration,
-    clock: Arc<dyn Clock>,
 }
 
 impl JwtVerifier {
-    /// Makes a verifier of tokens by `issuer` for `audience`, both compared byte for byte. In the
-    /// process that issues them, [`JwtIssuer::verifier`](crate::JwtIssuer::verifier) is simpler.
-    pub fn new(
-        verifying_key: VerifyingKey,
-        issuer: impl Into<String>,
-        audience: impl Into<String>,
-    ) -> Self {
+    /// Makes a verifier of tokens that say what `policy` decides. In the process that issues them,
+    /// [`JwtIssuer::verifier`](crate::JwtIssuer::verifier) is simpler.
+    ///
+    /// Unless the policy says otherwise, the clock of the issuer may differ from ours by 30 seconds.
+    #[must_use]
+    pub fn new(policy: AccessTokenPolicy, verifying_key: VerifyingKey) -> Self {
         Self {
+            policy: policy.with_default_leeway(DEFAULT_LEEWAY),
             verifying_keys: vec![verifying_key],
-            issuer: issuer.into(),
-            audience: audience.into(),
-            leeway: DEFAULT_LEEWAY,
-            clock: Arc::new(SystemClock),
         }
     }
 
@@ -55,27 +47,12 @@ impl JwtVerifier {
     ///
     /// A token that names its key (`kid`) is checked with keys of that name and those without one.
     #[must_use]
-    pub fn with_key(mut self, verifying_key: VerifyingKey) -> Self {
+    pub fn and_key(mut self, verifying_key: VerifyingKey) -> Self {
         self.verifying_keys.push(verifying_key);
         self
     }
 
-    /// Sets by how much the clock of the issuer may differ from ours (RFC 7519 §4.1.4). Default 30
-    /// seconds.
-    #[must_use]
-    pub fn with_leeway(mut self, leeway: Duration) -> Self {
-        self.leeway = leeway;
-        self
-    }
-
-    /// Takes the time from `clock`. Default [`SystemClock`].
-    #[must_use]
-    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
-        self
-    }
-
-    fn check(&self, token: &str) -> Result<Claims, Refusal> {
+    fn decode(&self, token: &str) -> Result<(Claims, NotBefore), Refusal> {
         if token.len() > MAX_TOKEN_LEN {
             return Err("the token is too long");
         }
@@ -93,7 +70,8 @@ impl JwtVerifier {
         if !keys.any(|key| key.verify(message.as_bytes(), &signature)) {
             return Err("the signature does not match");
         }
-        self.check_claims(json_object(claims).ok_or("the claims are malformed or incomplete")?)
+        let read = json_object(claims).zip(json_object(claims));
+        read.ok_or("the claims are malformed or incomplete")
     }
 
     /// The keys, one at least, with one of which such a token may be signed.
@@ -131,48 +109,19 @@ impl JwtVerifier {
         }
         Ok(keys)
     }
-
-    fn check_claims(&self, claims: ReceivedClaims) -> Result<Claims, Refusal> {
-        let aud = match claims.aud {
-            Audience::One(aud) => vec![aud],
-            Audience::Many(aud) => aud,
-        };
-        if claims.iss != self.issuer {
-            return Err("the token is from another issuer");
-        }
-        if !aud.contains(&self.audience) {
-            return Err("the token is for another audience");
-        }
-        let now = self.clock.now();
-        let NumericDate(exp) = claims.exp;
-        // "[...] on or after which the JWT MUST NOT be accepted" (RFC 7519 §4.1.4).
-        if (now.duration_since(exp)).is_ok_and(|late| late >= self.leeway) {
-            return Err("the token has expired");
-        }
-        if let Some(NumericDate(nbf)) = claims.nbf
-            && (nbf.duration_since(now)).is_ok_and(|early| early > self.leeway)
-        {
-            return Err("the token is not valid yet");
-        }
-        let NumericDate(iat) = claims.iat;
-        let sub = UserId::new(claims.sub);
-        let mut verified = Claims::new(claims.iss, sub, aud, iat, exp, claims.jti);
-        verified.client_id = claims.client_id;
-        verified.scopes = claims
-            .scope
-            .split(' ')
-            .filter(|scope| !scope.is_empty())
-            .map(str::to_owned)
-            .collect();
-        Ok(verified)
-    }
 }
 
 #[async_trait]
 impl TokenVerifier for JwtVerifier {
     async fn verify(&self, access_token: &str) -> Result<Claims, Error> {
-        self.check(access_token)
-            .map_err(|refusal| Error::new(ErrorKind::InvalidToken, refusal))
+        let decoded = self.decode(access_token);
+        let (claims, not_before) =
+            decoded.map_err(|refusal| Error::new(ErrorKind::InvalidToken, refusal))?;
+        self.policy.check(&claims)?;
+        if let Some(NumericDate(not_before)) = not_before.nbf {
+            self.policy.check_not_before(not_before)?;
+        }
+        Ok(claims)
     }
 }
 
@@ -189,27 +138,10 @@ struct Header {
     crit: bool,
 }
 
+/// The one claim that is checked and not handed on.
 #[derive(Deserialize)]
-struct ReceivedClaims {
-    iss: String,
-    sub: String,
-    aud: Audience,
-    exp: NumericDate,
-    iat: NumericDate,
+struct NotBefore {
     nbf: Option<NumericDate>,
-    jti: String,
-    client_id: Option<String>,
-    #[serde(default)]
-    scope: String,
-}
-
-/// "In the special case when the JWT has one audience, the "aud" value MAY be a single
-/// case-sensitive string" (RFC 7519 §4.1.3).
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Audience {
-    One(String),
-    Many(Vec<String>),
 }
 
 /// Whole seconds since 1970, until the end of 9999: what can be computed with without overflow.
@@ -221,10 +153,8 @@ impl TryFrom<u64> for NumericDate {
     type Error = &'static str;
 
     fn try_from(seconds: u64) -> Result<Self, Self::Error> {
-        if seconds > MAX_NUMERIC_DATE {
-            return Err("a date after 9999");
-        }
-        Ok(Self(UNIX_EPOCH + Duration::from_secs(seconds)))
+        let time = UnixTime::from_seconds(seconds).ok_or("a date after 9999")?;
+        Ok(Self(time.to_system()))
     }
 }
 
@@ -251,6 +181,3 @@ const NOT_THREE_PARTS: Refusal = "the token does not have three parts";
 pub(crate) const MAX_TOKEN_LEN: usize = 8 * 1024;
 
 const DEFAULT_LEEWAY: Duration = Duration::from_secs(30);
-
-/// 9999-12-31T23:59:59Z.
-const MAX_NUMERIC_DATE: u64 = 253_402_300_799;

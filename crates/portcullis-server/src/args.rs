@@ -159,7 +159,7 @@ pub(crate) struct StoreArgs {
     pub(crate) url: String,
 }
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub(crate) struct TokenStoreArgs {
     /// Where opaque and refresh tokens are, if not with the users; a URL as for `--store`.
     #[arg(
@@ -230,7 +230,7 @@ pub(crate) struct KeyArgs {
     pub(crate) jwt_accept_key_file: Vec<PathBuf>,
 }
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub(crate) struct Argon2Args {
     /// What a new hash costs, never below OWASP's parameters; see the command `calibrate`.
     #[arg(
@@ -270,6 +270,8 @@ pub(crate) enum UserCommand {
     Disable(EndArgs),
     /// Allow a disabled user to log in again.
     Enable(NameArgs),
+    /// Add the users of standard input, a line each: username, password hash, scopes and status.
+    Import(ImportArgs),
     /// List users: id, username and status, separated by tabs.
     List(StoreArgs),
     /// Change a user's password, and unlock them; tokens issued before are dead.
@@ -287,6 +289,14 @@ pub(crate) struct AddArgs {
     /// A scope the user may have; may be given several times.
     #[arg(long = "scope", value_name = "SCOPE")]
     pub(crate) scopes: Vec<String>,
+}
+
+/// Reads lines of a username, a password hash (a PHC string), scopes (separated by spaces) and a status
+/// (`enabled` or `disabled`), separated by tabs. What follows the username may be left out.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ImportArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
 }
 
 #[derive(Debug, clap::Args)]

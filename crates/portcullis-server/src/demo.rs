@@ -1,14 +1,15 @@
 //! A server to try out: nothing to set up, nothing left behind.
 
+use std::sync::Arc;
+
 use portcullis::jwt::{JwtIssuer, SigningKey};
-use portcullis::{Scheme, Secret, Throttle};
+use portcullis::{AccessTokenPolicy, Accounts, Authenticator, Scheme, Secret, Throttle, Username};
 
 use crate::args::DemoArgs;
 use crate::failure::Failure;
 use crate::keys;
 use crate::serve::{self, Server};
 use crate::tokens::Tokens;
-use crate::user;
 
 const USERNAME: &str = "demo@example.com";
 
@@ -21,12 +22,17 @@ pub(crate) async fn run(args: DemoArgs) -> Result<(), Failure> {
     let database = directory.path().join("portcullis.db");
     let stores = portcullis::open(&format!("sqlite://{}", database.display())).await?;
     let password = keys::random_text::<15>()?;
-    let hash = user::hash(
-        Secret::from(password.to_string()),
-        args.hashing.argon2.params,
-    )
-    .await?;
-    user::create(stores.credentials.as_ref(), USERNAME, hash, Vec::new()).await?;
+    let pool = serve::pool(&args.hashing)?;
+    let authenticator = Authenticator::new(Arc::clone(&stores.credentials), pool.clone())?;
+    Accounts::new(authenticator)
+        .sign_up(
+            Username::new(USERNAME),
+            Secret::from(password.to_string()),
+            None::<String>,
+        )
+        .await
+        .map_err(|refusal| Failure::refused(refusal.to_string()))?;
+    let policy = AccessTokenPolicy::new("portcullis", "portcullis");
     let key = SigningKey::from_hs256_secret(keys::random_text::<32>()?.as_bytes())?;
     let server = Server {
         listen: args.listen,
@@ -36,8 +42,8 @@ pub(crate) async fn run(args: DemoArgs) -> Result<(), Failure> {
         users: stores.credentials,
         throttle: Some(Throttle::new(stores.throttle)),
         refresh_tokens: None,
-        tokens: Tokens::jwt(JwtIssuer::new(key, "portcullis", "portcullis"), Vec::new()),
-        pool: serve::pool(&args.hashing)?,
+        tokens: Tokens::jwt(JwtIssuer::new(policy, key), Vec::new()),
+        pool,
     };
     server
         .run(|address| serve::say(&instructions(&address.to_string(), &password)))

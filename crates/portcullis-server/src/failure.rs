@@ -23,6 +23,29 @@ impl Failure {
         Self::Refused(message.into())
     }
 
+    /// Says which line of the input it is about.
+    pub(crate) fn at_line(self, number: usize) -> Self {
+        self.map(|message| format!("line {number}: {message}"))
+    }
+
+    /// Says what had been done before.
+    pub(crate) fn after(self, done: &str) -> Self {
+        self.map(|message| format!("{done}, then {message}"))
+    }
+
+    /// All of these in one; `None` if there are none.
+    pub(crate) fn all(failures: &[Self]) -> Option<Self> {
+        let messages: Vec<_> = failures.iter().map(Self::to_string).collect();
+        (!messages.is_empty()).then(|| Self::refused(messages.join("; ")))
+    }
+
+    fn map(self, change: impl FnOnce(String) -> String) -> Self {
+        match self {
+            Self::Config(message) => Self::Config(change(message)),
+            Self::Refused(message) => Self::Refused(change(message)),
+        }
+    }
+
     /// Prints the sentence and gives the exit code.
     #[expect(
         clippy::print_stderr,

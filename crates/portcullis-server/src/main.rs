@@ -15,6 +15,7 @@ mod args;
 mod calibrate;
 mod demo;
 mod failure;
+mod import;
 mod keys;
 mod migrate;
 mod serve;

@@ -16,8 +16,8 @@ use actix_web::{App, HttpMessage, HttpResponse, HttpServer};
 use portcullis::actix::{Bearer, LoginRoutes};
 use portcullis::{
     Argon2Params, Argon2idHasher, Authenticator, BearerGuard, CredentialStore, HashPool,
-    HashPoolConfig, RefreshCookie, RefreshTokens, RemoteAddress, Scheme, Throttle, TokenEndpoint,
-    openapi,
+    HashPoolConfig, Mount, Operation, RefreshTokens, RefreshTransport, RemoteAddress, Scheme,
+    Throttle, TokenCookie, TokenEndpoint, openapi,
 };
 use serde::Serialize;
 
@@ -86,17 +86,18 @@ impl Server {
             endpoint = endpoint.with_throttle(throttle);
         }
         if let Some(refresh_tokens) = self.refresh_tokens {
-            let mut cookie = RefreshCookie::default();
+            let mut cookie = TokenCookie::refresh_token();
             cookie.secure = self.scheme == Scheme::Https;
-            endpoint = endpoint
-                .with_refresh_tokens(refresh_tokens)
-                .with_refresh_cookie(cookie)?;
+            let transport = RefreshTransport::Cookie(cookie);
+            endpoint = endpoint.with_refresh_tokens(refresh_tokens, transport)?;
         }
-        let login = LoginRoutes::new(endpoint)
-            .with_prefix(self.prefix.as_str())
+        let mount = Mount::new(endpoint)
+            .with_prefix(&self.prefix)
             .with_scheme(self.scheme);
+        let login_path = mount.path(Operation::Login).unwrap_or_default();
+        let login = LoginRoutes::new(mount);
         let me_path = format!("{}/me", self.prefix);
-        let document = Data::new(openapi::login_document(&login.login_path()));
+        let document = Data::new(openapi::login_document(&login_path));
         let trusted_proxies = self.trusted_proxies;
         let server = HttpServer::new(move || {
             let others = [

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use portcullis::jwt::{JwtIssuer, JwtVerifier, VerifyingKey};
 use portcullis::{
-    Error, OpaqueIssuer, RefreshPolicy, RefreshStore, RefreshTokens, Stores, TokenIssuer,
-    TokenStore, TokenVerifier,
+    AccessTokenPolicy, Error, OpaqueIssuer, RefreshPolicy, RefreshStore, RefreshTokens, Stores,
+    TokenIssuer, TokenStore, TokenVerifier,
 };
 
 use crate::args::{RefreshArgs, TokenArgs, TokenKind, TokenStoreArgs};
@@ -27,16 +27,16 @@ impl Tokens {
         store: Arc<dyn TokenStore>,
     ) -> Result<Self, Failure> {
         let lifetime = Duration::from_secs(args.token_lifetime.into());
+        let policy =
+            AccessTokenPolicy::new(&args.issuer, &args.audience).with_lifetime(lifetime)?;
         match args.tokens {
             TokenKind::Jwt => {
                 let key = keys::signing_key(&args.key, store_url)?;
-                let issuer = JwtIssuer::new(key, &args.issuer, &args.audience);
-                let issuer = issuer.with_lifetime(lifetime)?;
+                let issuer = JwtIssuer::new(policy, key);
                 Ok(Self::jwt(issuer, keys::accepted(&args.key)?))
             }
             TokenKind::Opaque => {
-                let issuer = OpaqueIssuer::new(store, &args.issuer, &args.audience)
-                    .with_lifetime(lifetime)?;
+                let issuer = OpaqueIssuer::new(policy, store);
                 Ok(Self {
                     verifier: Arc::new(issuer.verifier()),
                     issuer: Arc::new(issuer),
@@ -49,7 +49,7 @@ impl Tokens {
     pub(crate) fn jwt(issuer: JwtIssuer, accepted: Vec<VerifyingKey>) -> Self {
         let verifier = accepted
             .into_iter()
-            .fold(issuer.verifier(), JwtVerifier::with_key);
+            .fold(issuer.verifier(), JwtVerifier::and_key);
         Self {
             verifier: Arc::new(verifier),
             issuer: Arc::new(issuer),

@@ -2,20 +2,21 @@
 
 use std::io::{self, IsTerminal, Read, Write};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use portcullis::{
-    Argon2Params, Argon2idHasher, Credential, CredentialStore, Error, ErrorKind, HashPool,
-    OsRandom, PasswordHash, PasswordPolicy, RefreshTokens, Secret, Stores, Throttle, TokenStore,
-    UserId, UserStatus, Username,
+    Accounts, Argon2Params, Argon2idHasher, Authenticator, Credential, CredentialStore, ErrorKind,
+    HashPool, PasswordHash, PasswordPolicy, RefreshTokens, ResetRefusal, Secret, SignUpRefusal,
+    Stores, Throttle, UserId, UserStatus, Username,
 };
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::args::{
-    AddArgs, EndArgs, NameArgs, PasswordArgs, SetPasswordArgs, StoreArgs, TokenStoreArgs,
-    UserCommand,
+    AddArgs, Argon2Args, EndArgs, ImportArgs, NameArgs, PasswordArgs, SetPasswordArgs, StoreArgs,
+    TokenStoreArgs, UserCommand,
 };
 use crate::failure::Failure;
+use crate::import;
+use crate::serve::say;
 use crate::tokens;
 
 /// How many users `list` reads at a time.
@@ -27,137 +28,138 @@ pub(crate) async fn run(command: UserCommand) -> Result<(), Failure> {
         UserCommand::Delete(args) => delete(args).await,
         UserCommand::Disable(args) => disable(args).await,
         UserCommand::Enable(args) => enable(args).await,
+        UserCommand::Import(args) => import(args).await,
         UserCommand::List(args) => list(args).await,
         UserCommand::SetPassword(args) => set_password(args).await,
         UserCommand::Unlock(args) => unlock(args).await,
     }
 }
 
-/// Adds a user; also what the demo does.
-pub(crate) async fn create(
-    store: &dyn CredentialStore,
-    username: &str,
-    password_hash: PasswordHash,
-    scopes: Vec<String>,
-) -> Result<(), Failure> {
-    let user_id = UserId::random(&OsRandom)?;
-    let mut credential =
-        Credential::new(user_id, Username::new(username)).with_password_hash(password_hash);
-    credential.scopes = scopes;
-    store
-        .create(&credential)
-        .await
-        .map_err(|error| match error.kind() {
-            ErrorKind::AlreadyExists => {
-                Failure::refused(format!("there is already a user named {username:?}"))
-            }
-            _ => error.into(),
-        })
-}
-
-/// Hashes a password at these parameters.
-pub(crate) async fn hash(password: Secret, params: Argon2Params) -> Result<PasswordHash, Error> {
-    pool(params).hash(password).await
-}
-
 async fn add(args: AddArgs) -> Result<(), Failure> {
-    let store = open(&args.name.store).await?.credentials;
-    let hash = new_hash(&args.password).await?;
-    create(store.as_ref(), &args.name.username, hash, args.scopes).await
+    let accounts = Accounts::new(authenticator(&args.name.store, &args.password).await?);
+    let username = Username::new(&*args.name.username);
+    let added = match new_password(&args.password).await? {
+        NewPassword::Hash(hash) => {
+            let status = UserStatus::Enabled;
+            accounts
+                .import(username, Some(hash), args.scopes, status)
+                .await
+        }
+        NewPassword::Text(password) => {
+            let accounts = accounts.with_policy(policy(&args.password));
+            accounts.sign_up(username, password, args.scopes).await
+        }
+    };
+    added
+        .map(drop)
+        .map_err(|refusal| refused(refusal, &args.name.username))
+}
+
+/// Adds the users of standard input, a line each. What cannot be read as one is found before any is
+/// added.
+async fn import(args: ImportArgs) -> Result<(), Failure> {
+    let text = read_stdin()?;
+    let lines = import::parse(text.expose()).map_err(Failure::refused)?;
+    let pool = pool(Argon2Params::default());
+    for line in &lines {
+        if let Some(hash) = &line.password_hash {
+            check_hash(&pool, hash)
+                .await
+                .map_err(|failure| failure.at_line(line.number))?;
+        }
+    }
+    let store = open(&args.store).await?.credentials;
+    let accounts = Accounts::new(Authenticator::new(store, pool)?);
+    let (mut added, mut refusals) = (0_u64, Vec::new());
+    for line in lines {
+        let username = line.username.clone();
+        let imported = accounts.import(
+            Username::new(line.username),
+            line.password_hash,
+            line.scopes,
+            line.status,
+        );
+        match imported.await {
+            Ok(_) => added += 1,
+            Err(SignUpRefusal::Failed(error)) => {
+                let failure = Failure::from(error).at_line(line.number);
+                return Err(failure.after(&format!("{added} users were added")));
+            }
+            Err(refusal) => refusals.push(refused(refusal, &username).at_line(line.number)),
+        }
+    }
+    say(&format!("{added} users were added"));
+    match Failure::all(&refusals) {
+        Some(failure) => Err(failure),
+        None => Ok(()),
+    }
 }
 
 async fn set_password(args: SetPasswordArgs) -> Result<(), Failure> {
-    let known = Known::find(&args.name, &args.token_store).await?;
-    let hash = new_hash(&args.password).await?;
-    let cut_off = known
-        .users
-        .set_password(known.id(), &hash, SystemTime::now())
-        .await?;
-    known.done(cut_off.is_some())?;
-    // The time of the change has done for them already, but for those of the same second.
-    known.revoke_tokens("the password was changed").await?;
-    Ok(known.throttle.unlock(&known.user.username).await?)
+    let known = Known::find(&args.name, &args.token_store, &args.password.argon2).await?;
+    let set = match new_password(&args.password).await? {
+        NewPassword::Hash(hash) => known.accounts.set_password_hash(known.id(), &hash).await,
+        NewPassword::Text(password) => {
+            let accounts = known.accounts.clone().with_policy(policy(&args.password));
+            accounts.set_password(known.id(), password).await
+        }
+    };
+    set.map_err(|refusal| match refusal {
+        ResetRefusal::Failed(error) => error.into(),
+        ResetRefusal::NoSuchUser => absent(&args.name.username),
+        other => Failure::refused(other.to_string()),
+    })
 }
 
 async fn unlock(args: NameArgs) -> Result<(), Failure> {
-    let stores = open(&args.store).await?;
-    let user = find(stores.credentials.as_ref(), &args.username).await?;
-    let throttle = Throttle::new(stores.throttle);
-    Ok(throttle.unlock(&user.username).await?)
+    let known = Known::find(&args, &TokenStoreArgs::default(), &Argon2Args::default()).await?;
+    Ok(known.accounts.unlock(&known.user.username).await?)
 }
 
 async fn enable(args: NameArgs) -> Result<(), Failure> {
-    let store = open(&args.store).await?.credentials;
-    let user = find(store.as_ref(), &args.username).await?;
-    let enabled = store.set_status(&user.user_id, UserStatus::Enabled).await?;
+    let known = Known::find(&args, &TokenStoreArgs::default(), &Argon2Args::default()).await?;
+    let enabled = known.accounts.enable(known.id()).await?;
     done(enabled, &args.username)
 }
 
 async fn disable(args: EndArgs) -> Result<(), Failure> {
-    let known = Known::find(&args.name, &args.token_store).await?;
-    known.disable().await
+    let known = Known::find(&args.name, &args.token_store, &Argon2Args::default()).await?;
+    let disabled = known.accounts.disable(known.id()).await?;
+    done(disabled, &args.name.username)
 }
 
 async fn delete(args: EndArgs) -> Result<(), Failure> {
-    let known = Known::find(&args.name, &args.token_store).await?;
-    // First, so that it can be done again until all of it is done: who is gone is not found.
-    known.disable().await?;
-    let deleted = known.users.delete(known.id()).await?;
-    known.done(deleted)
+    let known = Known::find(&args.name, &args.token_store, &Argon2Args::default()).await?;
+    let deleted = known.accounts.delete(known.id()).await?;
+    done(deleted, &args.name.username)
 }
 
-/// A user, and where everything of theirs is.
+/// A user, and the accounts that they are one of.
 struct Known {
     user: Credential,
-    users: Arc<dyn CredentialStore>,
-    tokens: Arc<dyn TokenStore>,
-    refresh_tokens: RefreshTokens,
-    throttle: Throttle,
+    accounts: Accounts,
 }
 
 impl Known {
-    async fn find(name: &NameArgs, token_store: &TokenStoreArgs) -> Result<Self, Failure> {
+    async fn find(
+        name: &NameArgs,
+        token_store: &TokenStoreArgs,
+        argon2: &Argon2Args,
+    ) -> Result<Self, Failure> {
         let stores = open(&name.store).await?;
         // Before anything is changed, so that a wrong flag changes nothing.
         let token_stores = tokens::stores(token_store, &stores).await?;
-        Ok(Self {
-            user: find(stores.credentials.as_ref(), &name.username).await?,
-            users: stores.credentials,
-            tokens: token_stores.tokens,
-            refresh_tokens: RefreshTokens::new(token_stores.refresh),
-            throttle: Throttle::new(stores.throttle),
-        })
+        let user = find(stores.credentials.as_ref(), &name.username).await?;
+        let authenticator = Authenticator::new(stores.credentials, pool(argon2.params))?;
+        let accounts = Accounts::new(authenticator)
+            .with_throttle(Throttle::new(stores.throttle))
+            .with_refresh_tokens(RefreshTokens::new(token_stores.refresh))
+            .with_access_tokens(token_stores.tokens);
+        Ok(Self { user, accounts })
     }
 
     fn id(&self) -> &UserId {
         &self.user.user_id
-    }
-
-    fn done(&self, found: bool) -> Result<(), Failure> {
-        done(found, self.user.username.as_str())
-    }
-
-    async fn disable(&self) -> Result<(), Failure> {
-        let disabled = self
-            .users
-            .set_status(self.id(), UserStatus::Disabled)
-            .await?;
-        self.done(disabled)?;
-        self.revoke_tokens("the user was disabled").await
-    }
-
-    /// portcullis-server looks at the user too when it sees a token; others need not.
-    async fn revoke_tokens(&self, what_was_done: &str) -> Result<(), Failure> {
-        let revoked = async {
-            self.refresh_tokens.revoke_all(self.id()).await?;
-            self.tokens.revoke_all(self.id()).await
-        };
-        revoked.await.map(drop).map_err(|error| {
-            Failure::refused(format!(
-                "{what_was_done}, but opaque and refresh tokens may still be good until they \
-                 expire: {error}"
-            ))
-        })
     }
 }
 
@@ -207,32 +209,53 @@ fn absent(username: &str) -> Failure {
     Failure::refused(format!("there is no user named {username:?}"))
 }
 
-async fn new_hash(args: &PasswordArgs) -> Result<PasswordHash, Failure> {
-    if args.password_hash_stdin {
-        return ready_hash(read_stdin()?).await;
+fn refused(refusal: SignUpRefusal, username: &str) -> Failure {
+    match refusal {
+        SignUpRefusal::Failed(error) => error.into(),
+        SignUpRefusal::NameTaken => {
+            Failure::refused(format!("there is already a user named {username:?}"))
+        }
+        other => Failure::refused(other.to_string()),
     }
-    let password = if args.password_stdin {
-        read_stdin()?
-    } else {
-        prompt()?
-    };
+}
+
+async fn authenticator(
+    store: &StoreArgs,
+    password: &PasswordArgs,
+) -> Result<Authenticator, Failure> {
+    let store = open(store).await?.credentials;
+    Ok(Authenticator::new(store, pool(password.argon2.params))?)
+}
+
+fn policy(args: &PasswordArgs) -> PasswordPolicy {
     let mut policy = PasswordPolicy::default();
     policy.min_code_points = args.min_password_length;
     policy
-        .check(&password)
-        .map_err(|refusal| Failure::refused(refusal.to_string()))?;
-    Ok(hash(password, args.argon2.params).await?)
+}
+
+/// What an operator gives for a password.
+enum NewPassword {
+    Hash(PasswordHash),
+    Text(Secret),
+}
+
+async fn new_password(args: &PasswordArgs) -> Result<NewPassword, Failure> {
+    Ok(if args.password_hash_stdin {
+        let hash = PasswordHash::new(read_stdin()?.expose());
+        check_hash(&pool(Argon2Params::default()), &hash).await?;
+        NewPassword::Hash(hash)
+    } else if args.password_stdin {
+        NewPassword::Text(read_stdin()?)
+    } else {
+        NewPassword::Text(prompt()?)
+    })
 }
 
 /// Takes a hash only if a login could check it.
-async fn ready_hash(text: Secret) -> Result<PasswordHash, Failure> {
-    let hash = PasswordHash::new(text.expose());
+async fn check_hash(pool: &HashPool, hash: &PasswordHash) -> Result<(), Failure> {
     let probe = Secret::from(String::new());
-    match pool(Argon2Params::default())
-        .verify(probe, hash.clone())
-        .await
-    {
-        Ok(_) => Ok(hash),
+    match pool.verify(probe, hash.clone()).await {
+        Ok(_) => Ok(()),
         Err(error) if error.kind() == ErrorKind::Corrupt => Err(Failure::refused(
             "this is not a password hash that a login could check; give a PHC string such as \
              $argon2id$v=19$m=19456,t=2,p=1$<salt>$<hash>",

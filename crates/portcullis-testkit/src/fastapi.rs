@@ -44,18 +44,23 @@ pub fn cases() -> Vec<Case> {
 /// # Errors
 /// None that a test could do anything about.
 pub async fn endpoint() -> Result<TokenEndpoint, Error> {
-    let hasher = Arc::new(FakeHasher::new(1));
+    let pool = HashPool::inline(Arc::new(FakeHasher::new(1)));
+    Ok(TokenEndpoint::new(
+        authenticator(pool).await?,
+        Arc::new(FakeTokens::new()),
+    ))
+}
+
+/// Knows [`USERS`] by the hashes of a [`FakeHasher`] of cost 1, and checks them on `pool`.
+pub(crate) async fn authenticator(pool: HashPool) -> Result<Authenticator, Error> {
+    let hasher = FakeHasher::new(1);
     let store = MemoryCredentialStore::new();
     for (username, password) in USERS {
         let hash = hasher.hash(password.as_bytes(), &mut Arena::new())?;
         let user = Credential::new(UserId::new(username), Username::new(username));
         store.create(&user.with_password_hash(hash)).await?;
     }
-    let authenticator = Authenticator::new(Arc::new(store), HashPool::inline(hasher))?;
-    Ok(TokenEndpoint::new(
-        authenticator,
-        Arc::new(FakeTokens::new()),
-    ))
+    Authenticator::new(Arc::new(store), pool)
 }
 
 /// One request and its answer.
@@ -101,8 +106,9 @@ impl Case {
             None => self
                 .body_parts
                 .iter()
-                .flat_map(|(part, count)| decode(part).repeat(*count))
-                .collect(),
+                .map(|(part, count)| decode(part).repeat(*count))
+                .collect::<Vec<_>>()
+                .concat(),
         }
     }
 

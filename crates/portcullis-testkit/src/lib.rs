@@ -1,5 +1,8 @@
 #![doc = include_str!("../README.md")]
 
+pub mod adapter;
+pub use adapter::{Adapter, AdapterApp};
+
 mod broken_store;
 pub use broken_store::BrokenStore;
 
@@ -13,11 +16,17 @@ pub use fake_hasher::{FakeHasher, HashWork};
 mod fake_tokens;
 pub use fake_tokens::FakeTokens;
 
+mod faulty;
+pub use faulty::{Faults, Faulty};
+
 mod in_flight;
 pub use in_flight::InFlight;
 
 mod manual_clock;
 pub use manual_clock::ManualClock;
+
+mod manual_runtime;
+pub use manual_runtime::ManualRuntime;
 
 mod processes;
 pub use processes::{
@@ -27,10 +36,16 @@ pub use processes::{
 
 mod property;
 
+mod recording_observer;
+pub use recording_observer::{RecordedEvent, RecordingObserver};
+
 pub mod refresh_store;
 
 mod seeded_random;
 pub use seeded_random::SeededRandom;
+
+mod signed_in;
+pub use signed_in::signed_in;
 
 mod suite;
 pub use suite::{Outcome, Subject, Violation, check};

@@ -27,6 +27,76 @@ pub struct Stores {
     pub refresh: Arc<dyn RefreshStore>,
     /// The attempts on accounts, if they are throttled.
     pub throttle: Arc<dyn ThrottleStore>,
+    /// What [`open`] opened.
+    opened: Opened,
+}
+
+impl Stores {
+    /// Keeps everything in `store`, which is over the application's own connections:
+    ///
+    /// ```
+    /// # #[cfg(feature = "sqlite")]
+    /// fn stores(pool: portcullis::sqlite::SqlitePool) -> portcullis::Stores {
+    ///     portcullis::Stores::of(portcullis::sqlite::SqliteStore::new(pool))
+    /// }
+    /// ```
+    #[must_use]
+    pub fn of(
+        store: impl CredentialStore + RefreshStore + ThrottleStore + TokenStore + Clone,
+    ) -> Self {
+        Self {
+            credentials: Arc::new(store.clone()),
+            tokens: Arc::new(store.clone()),
+            refresh: Arc::new(store.clone()),
+            throttle: Arc::new(store),
+            opened: Opened::Nothing,
+        }
+    }
+
+    /// Keeps everything in memory, where it ends with the process.
+    #[must_use]
+    pub fn memory() -> Self {
+        Self {
+            credentials: Arc::new(MemoryCredentialStore::new()),
+            tokens: Arc::new(MemoryTokenStore::new()),
+            refresh: Arc::new(MemoryRefreshStore::new()),
+            throttle: Arc::new(MemoryThrottleStore::new()),
+            opened: Opened::Nothing,
+        }
+    }
+
+    /// Closes the connections that [`open`] opened, and waits until that is done: for the end of a
+    /// service. Every later call of a store fails. Connections of the application's own are left to it.
+    ///
+    /// SQLite writes its log back into the database file then; without, the file `PATH-wal` stays beside
+    /// it until the next start.
+    ///
+    /// Cancellation safe: dropped early, the connections close all the same.
+    pub async fn close(&self) {
+        match &self.opened {
+            #[cfg(feature = "postgres")]
+            Opened::Postgres(store) => store.pool().close().await,
+            #[cfg(feature = "sqlite")]
+            Opened::Sqlite(store) => store.pool().close().await,
+            // Those of Redis close with the last store that uses them.
+            Opened::Nothing => {}
+        }
+    }
+
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    fn with_opened(mut self, opened: Opened) -> Self {
+        self.opened = opened;
+        self
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Opened {
+    Nothing,
+    #[cfg(feature = "postgres")]
+    Postgres(PostgresStore),
+    #[cfg(feature = "sqlite")]
+    Sqlite(SqliteStore),
 }
 
 /// Opens the stores that `url` names, so that an operator chooses them at run time:
@@ -57,18 +127,19 @@ pub struct Stores {
 /// `open` returns. The message names the scheme and never the URL, which may hold a password.
 pub async fn open(url: &str) -> Result<Stores, Error> {
     match Backend::of(url)? {
-        Backend::Memory => Ok(Stores {
-            credentials: Arc::new(MemoryCredentialStore::new()),
-            tokens: Arc::new(MemoryTokenStore::new()),
-            refresh: Arc::new(MemoryRefreshStore::new()),
-            throttle: Arc::new(MemoryThrottleStore::new()),
-        }),
+        Backend::Memory => Ok(Stores::memory()),
         #[cfg(feature = "postgres")]
-        Backend::Postgres => PostgresStore::open(url).await.map(shared),
+        Backend::Postgres => {
+            let store = PostgresStore::open(url).await?;
+            Ok(Stores::of(store.clone()).with_opened(Opened::Postgres(store)))
+        }
         #[cfg(feature = "redis")]
-        Backend::Redis => RedisStore::open(url).await.map(shared),
+        Backend::Redis => RedisStore::open(url).await.map(Stores::of),
         #[cfg(feature = "sqlite")]
-        Backend::Sqlite => SqliteStore::open(url).await.map(shared),
+        Backend::Sqlite => {
+            let store = SqliteStore::open(url).await?;
+            Ok(Stores::of(store.clone()).with_opened(Opened::Sqlite(store)))
+        }
     }
 }
 
@@ -78,7 +149,7 @@ pub async fn open(url: &str) -> Result<Stores, Error> {
 /// May be called any number of times, by several processes at the same time.
 ///
 /// # Errors
-/// `InvalidConfig` as [`open`], and if the user of the connection has not the rights; otherwise
+/// `InvalidConfig` as [`open`], and if the user of the connection lacks the privileges; otherwise
 /// what the store's own `migrate` returns.
 pub async fn migrate(url: &str) -> Result<(), Error> {
     match Backend::of(url)? {
@@ -133,18 +204,6 @@ impl Backend {
             ))),
             _ => Err(invalid(format!("the store URL has no scheme; use {KNOWN}"))),
         }
-    }
-}
-
-#[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
-fn shared(
-    store: impl CredentialStore + RefreshStore + ThrottleStore + TokenStore + Clone,
-) -> Stores {
-    Stores {
-        credentials: Arc::new(store.clone()),
-        tokens: Arc::new(store.clone()),
-        refresh: Arc::new(store.clone()),
-        throttle: Arc::new(store),
     }
 }
 

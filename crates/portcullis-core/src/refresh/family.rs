@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use super::RefreshPolicy;
 use crate::refresh_store::FamilyKey;
 use crate::secret::Secret;
+use crate::unix_time::UnixTime;
 
 /// All refresh tokens that come of one login, of which the last is good. Field order is the order
 /// in the store; times are in milliseconds since 1970 where nothing else is said.
@@ -21,9 +22,11 @@ pub(super) struct Family {
     pub(super) sub: String,
     pub(super) client_id: Option<String>,
     pub(super) scopes: Vec<String>,
-    /// When the user was looked up who logged in, in microseconds since 1970: as exact as
-    /// [`Credential::tokens_valid_from`](crate::Credential::tokens_valid_from).
-    pub(super) authenticated_at: u64,
+    /// The name of the login.
+    pub(super) sid: Option<String>,
+    /// [`Credential::tokens_valid_from`](crate::Credential::tokens_valid_from) as it stood at the login,
+    /// in microseconds since 1970.
+    pub(super) cut_off: u64,
     pub(super) ends_at: u64,
     pub(super) expires_at: u64,
     current: SecretHash,
@@ -65,7 +68,8 @@ impl Family {
             sub: login.sub,
             client_id: login.client_id,
             scopes: login.scopes,
-            authenticated_at: login.authenticated_at,
+            sid: login.sid,
+            cut_off: login.cut_off,
             ends_at,
             expires_at: after(now, policy.idle_lifetime).min(ends_at),
             current: secret.hash(),
@@ -123,8 +127,9 @@ pub(super) struct Login {
     pub(super) sub: String,
     pub(super) client_id: Option<String>,
     pub(super) scopes: Vec<String>,
+    pub(super) sid: Option<String>,
     /// In microseconds since 1970.
-    pub(super) authenticated_at: u64,
+    pub(super) cut_off: u64,
 }
 
 /// A refresh token, taken apart.
@@ -245,7 +250,7 @@ impl<'de> Deserialize<'de> for Redacted {
 
 fn after(time: u64, duration: Duration) -> u64 {
     let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    time.saturating_add(millis).min(END_OF_TIME)
+    time.saturating_add(millis).min(UnixTime::MAX.millis())
 }
 
 /// 128 bits: nobody guesses one, and so ends what is somebody else's.
@@ -259,6 +264,3 @@ const HMAC_BLOCK_LEN: usize = 64;
 
 /// The length of so many bytes in base64url.
 const TOKEN_TEXT_LEN: usize = (FAMILY_ID_LEN + SECRET_LEN) * 8 / 6;
-
-/// The last second of 9999, which is the last that a store must keep.
-const END_OF_TIME: u64 = 253_402_300_799_000;

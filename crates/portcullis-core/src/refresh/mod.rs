@@ -1,18 +1,19 @@
 //! Refresh tokens: each is good once, for an access token and the next refresh token.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use zeroize::Zeroizing;
 
-use crate::clock::{Clock, SystemClock, since_1970};
+use crate::clock::{Clock, SystemClock, unix_time};
 use crate::credential_store::UserId;
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::housekeeping::Housekeeping;
-use crate::random::{OsRandom, SecureRandom};
+use crate::random::{OsRandom, SecureRandom, random_bytes};
 use crate::refresh_store::{FamilyKey, FamilyRecord, RefreshStore};
 use crate::secret::Secret;
 use crate::token::{TokenRequest, short_client_id};
+use crate::unix_time::UnixTime;
 
 mod family;
 
@@ -115,7 +116,11 @@ impl RefreshTokens {
             sub: request.subject.as_str().to_owned(),
             client_id: request.short_client_id().map(str::to_owned),
             scopes: request.scopes.to_vec(),
-            authenticated_at: micros(request.issued_at(now))?,
+            sid: request.session_id.map(str::to_owned),
+            cut_off: UnixTime::saturating_from_system(
+                request.cut_off().unwrap_or(SystemTime::UNIX_EPOCH),
+            )
+            .micros(),
         };
         let secret = TokenSecret::new(self.random_bytes()?);
         let token = Token::new(*self.random_bytes()?, secret);
@@ -146,40 +151,48 @@ impl RefreshTokens {
     /// # Errors
     /// As [`RefreshStore::find`], [`RefreshStore::replace`] and [`RefreshStore::revoke`];
     /// `Unavailable` if what the store finds is not what is there, as while a server takes over.
-    pub async fn look_up(&self, refresh_token: &str) -> Result<Option<Refresh>, Error> {
+    pub async fn look_up(&self, refresh_token: &str) -> Result<Option<GoodRefreshToken>, Error> {
         // What cannot be a token costs no look-up.
-        let Some(token) = Token::parse(refresh_token) else {
+        let Some(token) = SentToken::parse(refresh_token) else {
             return Ok(None);
         };
+        Ok(match self.find_out(token).await? {
+            LookedUp::Good(token) => Some(*token),
+            LookedUp::Bad | LookedUp::Reused { .. } => None,
+        })
+    }
+
+    pub(crate) async fn find_out(&self, SentToken(token): SentToken) -> Result<LookedUp, Error> {
         let key = token.key();
         for _ in 0..2 {
             let Some((record, family)) = self.find(&key).await? else {
-                return Ok(None);
+                return Ok(LookedUp::Bad);
             };
             let nonce = match self.standing(&family, &token)? {
                 Standing::Current => None,
                 Standing::Replaced(nonce) => Some(nonce),
-                Standing::Expired => return Ok(None),
+                Standing::Expired => return Ok(LookedUp::Bad),
                 // What was found may be old, and the token newer than that.
                 Standing::Reused if !self.is_there(&key, &record, &family).await? => continue,
                 Standing::Reused => {
                     self.store.revoke(&key).await?;
                     tracing::warn!(
-                        user_id = family.sub,
+                        user_id = ?family.sub,
                         "a refresh token was used again: all that came of that login are revoked"
                     );
-                    return Ok(None);
+                    return Ok(LookedUp::Reused {
+                        subject: UserId::new(family.sub),
+                    });
                 }
             };
-            return Ok(Some(Refresh {
+            return Ok(LookedUp::Good(Box::new(GoodRefreshToken {
                 tokens: self.clone(),
                 subject: UserId::new(&*family.sub),
-                authenticated_at: time_of_login(&family)?,
                 token,
                 record,
                 family,
                 nonce,
-            }));
+            })));
         }
         Err(lags_behind())
     }
@@ -216,10 +229,26 @@ impl RefreshTokens {
     /// # Errors
     /// As [`RefreshStore::revoke`]: the token may then still be good.
     pub async fn revoke(&self, refresh_token: &str) -> Result<bool, Error> {
-        match Token::parse(refresh_token) {
-            Some(token) => self.store.revoke(&token.key()).await,
+        match SentToken::parse(refresh_token) {
+            Some(token) => self.revoke_sent(&token).await,
             None => Ok(false),
         }
+    }
+
+    /// Revokes the family of a token, and says whose it was; `None` if there was none.
+    pub(crate) async fn end(&self, token: &SentToken) -> Result<Option<UserId>, Error> {
+        let subject = match self.find(&token.0.key()).await {
+            Ok(found) => found.map(|(_, family)| UserId::new(family.sub)),
+            // It is to go all the more.
+            Err(error) if error.kind() == ErrorKind::Corrupt => None,
+            Err(error) => return Err(error),
+        };
+        let revoked = self.revoke_sent(token).await?;
+        Ok(subject.filter(|_| revoked))
+    }
+
+    async fn revoke_sent(&self, SentToken(token): &SentToken) -> Result<bool, Error> {
+        self.store.revoke(&token.key()).await
     }
 
     /// Revokes all families of a user, and tells how many: logs out everywhere. A user who is
@@ -243,27 +272,36 @@ impl RefreshTokens {
     }
 
     fn random_bytes<const LEN: usize>(&self) -> Result<Zeroizing<[u8; LEN]>, Error> {
-        let mut bytes = Zeroizing::new([0; LEN]);
-        self.random.fill(&mut *bytes).map_err(|source| {
-            let message = "no randomness for a refresh token";
-            Error::new(ErrorKind::Unavailable, message).with_source(source)
-        })?;
-        Ok(bytes)
+        random_bytes(&*self.random, "a refresh token")
     }
 }
 
-/// Whether a text can be a refresh token: only then is it looked up.
-pub(crate) fn is_refresh_token(text: &str) -> bool {
-    Token::parse(text).is_some()
+/// A text that was sent and has the form of a refresh token: only then is it looked up.
+pub(crate) struct SentToken(Token);
+
+impl SentToken {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        Token::parse(text).map(Self)
+    }
+}
+
+/// What a refresh token that was sent is worth.
+pub(crate) enum LookedUp {
+    /// It is unknown, expired or revoked.
+    Bad,
+    Good(Box<GoodRefreshToken>),
+    /// It was used before, and so what came of its login has been revoked.
+    Reused {
+        subject: UserId,
+    },
 }
 
 /// A refresh token that was sent, and is good.
 #[derive(Debug)]
 #[must_use = "nothing has changed until it is rotated"]
-pub struct Refresh {
+pub struct GoodRefreshToken {
     tokens: RefreshTokens,
     subject: UserId,
-    authenticated_at: SystemTime,
     token: Token,
     /// What was there when it was looked up.
     record: FamilyRecord,
@@ -272,7 +310,7 @@ pub struct Refresh {
     nonce: Option<Nonce>,
 }
 
-impl Refresh {
+impl GoodRefreshToken {
     /// Who logged in.
     #[must_use]
     pub fn subject(&self) -> &UserId {
@@ -298,10 +336,19 @@ impl Refresh {
         &self.family.scopes
     }
 
-    /// When the user was looked up who logged in.
+    /// The name of the login, the same for all tokens that come of it.
     #[must_use]
-    pub fn authenticated_at(&self) -> SystemTime {
-        self.authenticated_at
+    pub fn session_id(&self) -> Option<&str> {
+        self.family.sid.as_deref()
+    }
+
+    /// The user's cut-off ([`Credential::tokens_valid_from`](crate::Credential::tokens_valid_from)) as
+    /// it stood at the login. Once the user's is a later one, the token is no good.
+    #[must_use]
+    pub fn cut_off(&self) -> SystemTime {
+        UnixTime::from_micros(self.family.cut_off)
+            .unwrap_or(UnixTime::MAX)
+            .to_system()
     }
 
     /// Puts another token in the place of this one. `None` if somebody has revoked it meanwhile, or
@@ -434,20 +481,12 @@ fn lags_behind() -> Error {
     )
 }
 
-fn time_of_login(family: &Family) -> Result<SystemTime, Error> {
-    UNIX_EPOCH
-        .checked_add(Duration::from_micros(family.authenticated_at))
-        .ok_or_else(|| corrupt("the time of the login is out of range"))
-}
-
 fn millis(time: SystemTime) -> Result<u64, Error> {
-    Ok(u64::try_from(since_1970(time)?.as_millis()).unwrap_or(u64::MAX))
-}
-
-fn micros(time: SystemTime) -> Result<u64, Error> {
-    Ok(u64::try_from(since_1970(time)?.as_micros()).unwrap_or(u64::MAX))
+    Ok(unix_time(time)?.millis())
 }
 
 fn time(millis: u64) -> SystemTime {
-    UNIX_EPOCH + Duration::from_millis(millis)
+    UnixTime::from_millis(millis)
+        .unwrap_or(UnixTime::MAX)
+        .to_system()
 }

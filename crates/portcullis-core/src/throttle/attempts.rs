@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::ThrottlePolicy;
 use crate::throttle_store::ThrottleKey;
+use crate::unix_time::UnixTime;
 
 /// The attempts on one account. Field order is the order in the store.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -116,7 +117,7 @@ impl Attempts {
             .iter()
             .map(|known| known.since.saturating_add(millis(KNOWN_FOR)))
             .fold(strangers, u64::max)
-            .min(END_OF_9999)
+            .min(UnixTime::MAX.millis())
     }
 
     /// A count that begins anew.
@@ -236,6 +237,3 @@ const STOPPED_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// By how much the clocks of nodes may differ.
 const MAX_SKEW: Duration = Duration::from_secs(300);
-
-/// 9999-12-31T23:59:59Z in milliseconds: later no store keeps anything.
-const END_OF_9999: u64 = 253_402_300_799_000;

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use crate::clock::{Clock, SystemClock, since_1970};
+use crate::clock::{Clock, SystemClock, unix_time};
 use crate::credential_store::Username;
 use crate::error::{Error, ErrorKind};
 use crate::housekeeping::Housekeeping;
@@ -76,10 +76,14 @@ impl Throttle {
     }
 
     /// Sets how many attempts are free, and what the others wait.
-    #[must_use]
-    pub fn with_policy(mut self, policy: ThrottlePolicy) -> Self {
+    ///
+    /// # Errors
+    /// `InvalidConfig` if the policy leaves no attempt, has no delay, or has a first delay that is
+    /// longer than the longest.
+    pub fn with_policy(mut self, policy: ThrottlePolicy) -> Result<Self, Error> {
+        policy.check()?;
         self.policy = policy;
-        self
+        Ok(self)
     }
 
     /// Takes the time from `clock`. Default [`SystemClock`].
@@ -200,8 +204,7 @@ impl Throttle {
     }
 
     fn now(&self) -> Result<u64, Error> {
-        let now = since_1970(self.clock.now())?;
-        Ok(u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
+        Ok(unix_time(self.clock.now())?.millis())
     }
 }
 
@@ -219,9 +222,9 @@ fn read(record: &ThrottleRecord) -> Result<Attempts, Error> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Admission {
-    /// It may. To be told how it ended.
+    /// The password may be checked. Report the outcome to the [`Attempt`].
     Granted(Attempt),
-    /// Not now, whoever asks.
+    /// The password may not be checked now, whoever asks.
     Refused {
         /// How long to wait.
         retry_after: Duration,
@@ -287,9 +290,24 @@ pub struct ThrottlePolicy {
 }
 
 impl ThrottlePolicy {
+    fn check(&self) -> Result<(), Error> {
+        let invalid = |message| Err(Error::new(ErrorKind::InvalidConfig, message));
+        if self.delay_from == 0 || self.stop_at == 0 {
+            return invalid(
+                "the throttle must let at least one attempt be made: set `delay_from` and `stop_at` to 1 or more",
+            );
+        }
+        if self.first_delay.is_zero() || self.first_delay > self.max_delay {
+            return invalid(
+                "the first delay of the throttle must be longer than zero and no longer than the longest",
+            );
+        }
+        Ok(())
+    }
+
     /// What to wait after so many failures in a row.
     fn delay(&self, failures: u32) -> Duration {
-        let Some(doublings) = failures.checked_sub(self.delay_from.max(1)) else {
+        let Some(doublings) = failures.checked_sub(self.delay_from) else {
             return Duration::ZERO;
         };
         let factor = 1_u32.checked_shl(doublings).unwrap_or(u32::MAX);

@@ -118,7 +118,7 @@ async fn a_key_is_replaced_while_tokens_of_the_old_one_are_good() {
         (named(eddsa(), "old"), named(new(), "new")),
     ] {
         let only_old = verifier(&old, at(IAT));
-        let both = only_old.clone().with_key(new.verifying_key().clone());
+        let both = only_old.clone().and_key(new.verifying_key().clone());
         let only_new = verifier(&new, at(IAT));
         let user = UserId::new(USER_ID);
         for (key, of_old, of_new) in [(old, true, false), (new, false, true)] {

@@ -13,6 +13,7 @@ mod tokens;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use portcullis_core::AccessTokenPolicy;
 use portcullis_jwt::{JwtIssuer, JwtVerifier, SigningKey};
 use portcullis_testkit::ManualClock;
 
@@ -42,11 +43,14 @@ fn eddsa() -> SigningKey {
     SigningKey::from_ed25519_pem(PRIVATE_PEM).unwrap()
 }
 
+fn policy(now: SystemTime) -> AccessTokenPolicy {
+    AccessTokenPolicy::new(ISSUER, AUDIENCE).with_clock(Arc::new(ManualClock::new(now)))
+}
+
 fn issuer(key: SigningKey) -> JwtIssuer {
-    JwtIssuer::new(key, ISSUER, AUDIENCE).with_clock(Arc::new(ManualClock::new(at(IAT))))
+    JwtIssuer::new(policy(at(IAT)), key)
 }
 
 fn verifier(key: &SigningKey, now: SystemTime) -> JwtVerifier {
-    JwtVerifier::new(key.verifying_key().clone(), ISSUER, AUDIENCE)
-        .with_clock(Arc::new(ManualClock::new(now)))
+    JwtVerifier::new(policy(now), key.verifying_key().clone())
 }

@@ -45,9 +45,13 @@ async fn issue(issuer: &JwtIssuer, request: TokenRequest<'_>) -> String {
     response.access_token.expose().to_owned()
 }
 
+fn counting_issuer(key: SigningKey) -> JwtIssuer {
+    JwtIssuer::new(policy(at(IAT)).with_random(Arc::new(Counting)), key)
+}
+
 #[tokio::test]
 async fn a_token_has_exactly_the_header_and_claims_of_rfc_9068() {
-    let issuer = issuer(hs256()).with_random(Arc::new(Counting));
+    let issuer = counting_issuer(hs256());
     let token = issue(&issuer, TokenRequest::new(&UserId::new("alice"))).await;
     assert_eq!(
         decoded(&token),
@@ -65,7 +69,7 @@ async fn a_token_has_exactly_the_header_and_claims_of_rfc_9068() {
 
 #[tokio::test]
 async fn kid_client_id_and_scope_are_there_only_if_they_were_given() {
-    let issuer = issuer(eddsa().with_kid("2027 \"a\"")).with_random(Arc::new(Counting));
+    let issuer = counting_issuer(eddsa().with_kid("2027 \"a\""));
     let subject = UserId::new("alice");
     let scopes = ["read".to_owned(), "write".to_owned()];
     let mut request = TokenRequest::new(&subject);
@@ -94,7 +98,7 @@ async fn what_is_issued_is_read_back() {
         hs256().with_kid("a"),
         eddsa().with_kid(""),
     ] {
-        let issuer = issuer(key).with_random(Arc::new(Counting));
+        let issuer = counting_issuer(key);
         let subject = UserId::new("Zoë \"\\\0\u{1F980}");
         let scopes = ["read".to_owned(), "write".to_owned()];
         let mut request = TokenRequest::new(&subject);
@@ -145,8 +149,7 @@ async fn tokens_of_another_implementation_are_read() {
 async fn the_public_key_alone_verifies() {
     let token = issue(&issuer(eddsa()), TokenRequest::new(&UserId::new("alice"))).await;
     let key = VerifyingKey::from_ed25519_pem(PUBLIC_PEM).unwrap();
-    let verifier =
-        JwtVerifier::new(key, ISSUER, AUDIENCE).with_clock(Arc::new(ManualClock::new(at(IAT))));
+    let verifier = JwtVerifier::new(policy(at(IAT)), key);
     assert_eq!(
         verifier.verify(&token).await.unwrap().sub,
         UserId::new("alice")
@@ -155,12 +158,10 @@ async fn the_public_key_alone_verifies() {
 
 #[tokio::test]
 async fn the_lifetime_is_what_expires_in_and_exp_say() {
-    let issuer = issuer(hs256())
-        .with_clock(Arc::new(ManualClock::new(
-            at(IAT) + Duration::from_millis(999),
-        )))
+    let policy = policy(at(IAT) + Duration::from_millis(999))
         .with_lifetime(Duration::from_millis(60_999))
         .unwrap();
+    let issuer = JwtIssuer::new(policy, hs256());
     let subject = UserId::new("alice");
     let response = issuer.issue(TokenRequest::new(&subject)).await.unwrap();
     let verifier = issuer.verifier();
@@ -178,28 +179,24 @@ fn a_lifetime_that_cannot_work_is_refused() {
         Duration::from_secs(365 * 24 * 60 * 60 + 1),
         Duration::MAX,
     ] {
-        let error = issuer(hs256()).with_lifetime(lifetime).unwrap_err();
+        let error = policy(at(IAT)).with_lifetime(lifetime).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidConfig);
     }
 }
 
 #[tokio::test]
 async fn a_token_that_cannot_be_made_is_an_error() {
-    let issuer = || issuer(hs256());
     let before_1970 = at(0) - Duration::from_secs(1);
-    for (issuer, subject, kind) in [
+    for (policy, subject, kind) in [
         (
-            issuer().with_random(Arc::new(Exhausted)),
+            policy(at(IAT)).with_random(Arc::new(Exhausted)),
             "alice".to_owned(),
             ErrorKind::Unavailable,
         ),
-        (
-            issuer().with_clock(Arc::new(ManualClock::new(before_1970))),
-            "alice".to_owned(),
-            ErrorKind::Internal,
-        ),
-        (issuer(), "a".repeat(8 * 1024), ErrorKind::Internal),
+        (policy(before_1970), "alice".to_owned(), ErrorKind::Internal),
+        (policy(at(IAT)), "a".repeat(8 * 1024), ErrorKind::Internal),
     ] {
+        let issuer = JwtIssuer::new(policy, hs256());
         let subject = UserId::new(subject);
         let error = issuer.issue(TokenRequest::new(&subject)).await.unwrap_err();
         assert_eq!(error.kind(), kind, "{error}");

@@ -29,7 +29,7 @@ async fn its_users_log_in_unchanged_and_their_hashes_are_upgraded() {
     let log_in = async |name: &str, password: &str| {
         let username = Username::new(format!("{name}@example.com"));
         let outcome = authenticator
-            .authenticate(&username, &Secret::from(password.to_owned()))
+            .authenticate(&username, Secret::from(password.to_owned()))
             .await;
         matches!(outcome.unwrap(), Authentication::Accepted(_))
     };

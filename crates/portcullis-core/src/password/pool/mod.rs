@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::{Arena, Argon2Params, Argon2idHasher, PasswordHash, PasswordHasher, Verdict};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind};
+use crate::runtime::Caller;
 use crate::secret::Secret;
 
 mod priority;
@@ -145,7 +146,22 @@ impl HashPool {
         &self,
         work: impl FnOnce(&dyn PasswordHasher, &mut Arena) -> T + Send + 'static,
     ) -> Result<T, Error> {
-        self.submit(work)?.await.unwrap_or_else(|_| Err(gone()))
+        let answer = self.submit(None, work)?.await;
+        answer.unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// As [`run`](Self::run), for a request that may go on without its client: `None` if `caller` had
+    /// gone before the work began, which was not done then.
+    pub(crate) async fn run_for<T: Send + 'static>(
+        &self,
+        caller: &Caller,
+        work: impl FnOnce(&dyn PasswordHasher, &mut Arena) -> T + Send + 'static,
+    ) -> Result<Option<T>, Error> {
+        match self.submit(Some(caller.clone()), work)?.await {
+            Ok(answer) => answer.map(Some),
+            Err(_) if caller.has_gone() => Ok(None),
+            Err(_) => Err(gone()),
+        }
     }
 
     /// As [`run`](Self::run), but blocks the calling thread until the answer is there.
@@ -153,16 +169,19 @@ impl HashPool {
         &self,
         work: impl FnOnce(&dyn PasswordHasher, &mut Arena) -> T + Send + 'static,
     ) -> Result<T, Error> {
-        self.submit(work)?.recv().unwrap_or_else(|_| Err(gone()))
+        self.submit(None, work)?
+            .recv()
+            .unwrap_or_else(|_| Err(gone()))
     }
 
     fn submit<T: Send + 'static>(
         &self,
+        caller: Option<Caller>,
         work: impl FnOnce(&dyn PasswordHasher, &mut Arena) -> T + Send + 'static,
     ) -> Result<oneshot::Receiver<Result<T, Error>>, Error> {
         let (sender, receiver) = oneshot::channel();
         let job: Job = Box::new(move |turn| {
-            if sender.is_closed() {
+            if sender.is_closed() || caller.is_some_and(|caller| caller.has_gone()) {
                 return (turn.ended)(Ended::Skipped);
             }
             let answer = match turn.worker {

@@ -1,0 +1,22 @@
+//! What the core takes from actix-web's runtime, which is tokio.
+
+use std::time::Duration;
+
+use portcullis_core::{BoxFuture, Runtime};
+use tokio::runtime::Handle;
+
+#[derive(Debug)]
+pub(crate) struct ActixRuntime;
+
+impl Runtime for ActixRuntime {
+    fn sleep(&self, duration: Duration) -> BoxFuture<()> {
+        Box::pin(tokio::time::sleep(duration))
+    }
+
+    fn spawn(&self, task: BoxFuture<()>) {
+        // There is none where a request is dropped with its worker.
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(task);
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! A login whose answers are those of a service that is taken over: other texts and statuses, two more
+//! members with the token, and users who are not active told so once their password is right.
+
+use std::sync::Arc;
+
+use actix_web::{App, HttpServer, get};
+use portcullis::actix::{Bearer, LoginRoutes};
+use portcullis::jwt::{JwtIssuer, SigningKey};
+use portcullis::{
+    AccessTokenPolicy, Authenticator, BearerGuard, Denial, Error, FastApi, GateDecision, HashPool,
+    LoginCandidate, LoginGate, OsRandom, RefusalKind, Responder, TokenEndpoint, UserStatus,
+    Wording, async_trait,
+};
+
+/// Tells users who are disabled that they are.
+#[derive(Debug)]
+struct ActiveUsers;
+
+#[async_trait]
+impl LoginGate for ActiveUsers {
+    async fn decide(&self, candidate: &LoginCandidate<'_>) -> Result<GateDecision, Error> {
+        Ok(match candidate.user.status() {
+            UserStatus::Enabled => GateDecision::Admit,
+            _ => GateDecision::Deny(Denial::new("Inactive user")),
+        })
+    }
+
+    fn danger_judges_disabled_users(&self) -> bool {
+        true
+    }
+}
+
+#[get("/v1/me")]
+async fn me(bearer: Bearer) -> String {
+    bearer.claims.sub.to_string()
+}
+
+#[actix_web::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let wrong = Wording::new(400, "Incorrect email or password")?;
+    let bad_token = Wording::new(403, "Could not validate credentials")?;
+    let answers: Arc<dyn Responder> = Arc::new(
+        FastApi::new()
+            .with_wording(RefusalKind::BadCredentials, wrong)
+            .with_wording(RefusalKind::InvalidToken, bad_token)
+            .with_member("expires_in", |login| {
+                login.token.expires_in.as_secs().into()
+            })
+            .with_member("email", |login| login.user.username.as_str().into()),
+    );
+    let stores = portcullis::open(&embeddings::database_url()).await?;
+    let policy = AccessTokenPolicy::new("https://api.example.com", "example-api");
+    let issuer = JwtIssuer::new(policy, SigningKey::generate_ephemeral(&OsRandom)?);
+    let guard = BearerGuard::new(Arc::new(issuer.verifier())).with_responder(answers.clone());
+    let authenticator = Authenticator::new(stores.credentials, HashPool::argon2id()?)?;
+    let endpoint = TokenEndpoint::new(authenticator, Arc::new(issuer))
+        .with_responder(answers)
+        .with_gate(Arc::new(ActiveUsers));
+    let login = LoginRoutes::new(endpoint);
+    let server = HttpServer::new(move || {
+        let app = App::new().app_data(guard.clone()).service(me);
+        app.configure(|app| login.configure(app))
+    })
+    .bind(embeddings::listen())?;
+    embeddings::say_where(server.addrs().first());
+    Ok(server.run().await?)
+}
