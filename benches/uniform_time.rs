@@ -65,9 +65,9 @@ fn main() -> ExitCode {
     let hash = current.hash(b"other", &mut Arena::new()).expect("a hash");
     let hasher: Arc<dyn PasswordHasher> = Arc::new(
         MigratingHasher::new(Arc::new(current))
-            .with_scheme(Arc::new(BcryptScheme::new()))
-            .with_scheme(Arc::new(Pbkdf2Scheme::new()))
-            .with_scheme(Arc::new(ScryptScheme::new())),
+            .and_scheme(Arc::new(BcryptScheme::new()))
+            .and_scheme(Arc::new(Pbkdf2Scheme::new()))
+            .and_scheme(Arc::new(ScryptScheme::new())),
     );
     // One pool, hence one arena: where it lies in memory tells nothing.
     let pool = HashPool::inline(Arc::clone(&hasher));

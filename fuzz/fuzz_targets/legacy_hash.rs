@@ -16,9 +16,9 @@ static HASHER: LazyLock<MigratingHasher> = LazyLock::new(|| {
     (scrypt.memory_kib, scrypt.parallelization) = (64, 2);
     let current = Argon2idHasher::new(Argon2Params::default()).with_limits(argon2);
     MigratingHasher::new(Arc::new(current))
-        .with_scheme(Arc::new(BcryptScheme::new().with_max_cost(4)))
-        .with_scheme(Arc::new(Pbkdf2Scheme::new().with_max_iterations(100)))
-        .with_scheme(Arc::new(ScryptScheme::new().with_limits(scrypt)))
+        .and_scheme(Arc::new(BcryptScheme::new().with_max_cost(4)))
+        .and_scheme(Arc::new(Pbkdf2Scheme::new().with_max_iterations(100)))
+        .and_scheme(Arc::new(ScryptScheme::new().with_limits(scrypt)))
 });
 
 fuzz_target!(|hash: &str| {

@@ -50,6 +50,13 @@ impl Authenticator {
             let duration = clock.thread_time().saturating_sub(started);
             Ok::<_, Error>((decoy, duration))
         })??;
+        if cfg!(debug_assertions) && first > SLOW_FOR_A_DEBUG_BUILD {
+            tracing::warn!(
+                hash = ?first,
+                "hashing is built without optimisation, and some ten times slower for it: set \
+                 opt-level = 3 for the packages argon2 and blake2 in [profile.dev.package]"
+            );
+        }
         Ok(Self {
             store,
             pool,
@@ -365,6 +372,9 @@ fn grant_scopes<'a>(
         .cloned()
         .collect()
 }
+
+/// An optimised hash at OWASP's parameters takes 15 to 50 ms on a server, and one that is not 250.
+const SLOW_FOR_A_DEBUG_BUILD: Duration = Duration::from_millis(120);
 
 /// The work on a hashing thread.
 struct Check {

@@ -41,9 +41,9 @@ static RECORDED: LazyLock<Vec<Recorded>> = LazyLock::new(|| {
 
 fn hasher() -> MigratingHasher {
     MigratingHasher::new(Arc::new(Argon2idHasher::new(Argon2Params::default())))
-        .with_scheme(Arc::new(BcryptScheme::new()))
-        .with_scheme(Arc::new(Pbkdf2Scheme::new()))
-        .with_scheme(Arc::new(ScryptScheme::new()))
+        .and_scheme(Arc::new(BcryptScheme::new()))
+        .and_scheme(Arc::new(Pbkdf2Scheme::new()))
+        .and_scheme(Arc::new(ScryptScheme::new()))
 }
 
 /// Takes only what is cheap to check.
@@ -54,9 +54,9 @@ fn thrifty_hasher() -> MigratingHasher {
     (scrypt.memory_kib, scrypt.block_size, scrypt.parallelization) = (64, 8, 4);
     let current = Argon2idHasher::new(Argon2Params::default()).with_limits(argon2);
     MigratingHasher::new(Arc::new(current))
-        .with_scheme(Arc::new(BcryptScheme::new().with_max_cost(5)))
-        .with_scheme(Arc::new(Pbkdf2Scheme::new().with_max_iterations(100)))
-        .with_scheme(Arc::new(ScryptScheme::new().with_limits(scrypt)))
+        .and_scheme(Arc::new(BcryptScheme::new().with_max_cost(5)))
+        .and_scheme(Arc::new(Pbkdf2Scheme::new().with_max_iterations(100)))
+        .and_scheme(Arc::new(ScryptScheme::new().with_limits(scrypt)))
 }
 
 fn verify(hasher: &impl PasswordHasher, password: &str, hash: &str) -> Result<Verdict, Error> {
@@ -275,7 +275,7 @@ impl HashScheme for Reversed {
 
 #[test]
 fn a_scheme_of_ones_own_can_be_added() {
-    let hasher = hasher().with_scheme(Arc::new(Reversed));
+    let hasher = hasher().and_scheme(Arc::new(Reversed));
     assert_eq!(
         verify(&hasher, "abc", "reversed:cba").unwrap(),
         Verdict::Match

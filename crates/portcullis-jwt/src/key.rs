@@ -58,7 +58,8 @@ impl SigningKey {
     /// Takes an HS256 secret, as exactly these bytes: strip the line break of a text file first.
     ///
     /// # Errors
-    /// `InvalidConfig` if the secret is shorter than 32 bytes (RFC 7518 §3.2) or is a PEM file.
+    /// `InvalidConfig` if the secret is shorter than 32 bytes (RFC 7518 §3.2), is a PEM file, or is text
+    /// that ends with a line feed.
     pub fn from_hs256_secret(secret: &[u8]) -> Result<Self, Error> {
         Ok(Self {
             encoding_key: EncodingKey::from_secret(secret),
@@ -148,7 +149,8 @@ impl VerifyingKey {
     /// Takes an HS256 secret, as exactly these bytes: strip the line break of a text file first.
     ///
     /// # Errors
-    /// `InvalidConfig` if the secret is shorter than 32 bytes (RFC 7518 §3.2) or is a PEM file.
+    /// `InvalidConfig` if the secret is shorter than 32 bytes (RFC 7518 §3.2), is a PEM file, or is text
+    /// that ends with a line feed.
     pub fn from_hs256_secret(secret: &[u8]) -> Result<Self, Error> {
         // As a secret, the PEM of a public key would let everyone who can read it sign tokens.
         if secret.trim_ascii_start().starts_with(b"-----BEGIN ") {
@@ -160,6 +162,16 @@ impl VerifyingKey {
         if secret.len() < MIN_SECRET_LEN {
             return Err(invalid_config(
                 "the HS256 secret is shorter than 32 bytes; use 32 or more random bytes",
+            ));
+        }
+        // A secret of random bytes ends with one now and then, and is not all text.
+        let is_text = secret
+            .iter()
+            .all(|byte| matches!(byte, b' '..=b'~' | b'\r' | b'\n'));
+        if is_text && secret.ends_with(b"\n") {
+            return Err(invalid_config(
+                "the HS256 secret ends with a line feed, as a text file does, which other programs \
+                 that share it may not count: strip it, or write the file without",
             ));
         }
         Self::new(Algorithm::HS256, DecodingKey::from_secret(secret))

@@ -10,14 +10,15 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use actix_web::dev::Service;
-use actix_web::http::header::{HeaderMap, HeaderValue};
+use actix_web::http::header::HeaderMap;
+use actix_web::middleware::Condition;
 use actix_web::web::{self, Data};
-use actix_web::{App, HttpMessage, HttpResponse, HttpServer};
-use portcullis::actix::{Bearer, LoginRoutes};
+use actix_web::{App, HttpResponse, HttpServer};
+use portcullis::actix::{Bearer, LoginRoutes, TrustedProxies};
 use portcullis::{
     Argon2Params, Argon2idHasher, Authenticator, BearerGuard, CredentialStore, HashPool,
-    HashPoolConfig, Mount, Operation, RefreshTokens, RefreshTransport, RemoteAddress, Scheme,
-    Throttle, TokenCookie, TokenEndpoint, openapi,
+    HashPoolConfig, Mount, Operation, RefreshTokens, RefreshTransport, Scheme, Throttle,
+    TokenCookie, TokenEndpoint, openapi,
 };
 use serde::Serialize;
 
@@ -98,7 +99,8 @@ impl Server {
         let login = LoginRoutes::new(mount);
         let me_path = format!("{}/me", self.prefix);
         let document = Data::new(openapi::login_document(&login_path));
-        let trusted_proxies = self.trusted_proxies;
+        let proxies = TrustedProxies::new(self.trusted_proxies.unwrap_or(NonZeroUsize::MIN));
+        let has_proxies = self.trusted_proxies.is_some();
         let server = HttpServer::new(move || {
             let others = [
                 ("GET", me_path.as_str()),
@@ -108,13 +110,9 @@ impl Server {
             App::new()
                 .wrap_fn(move |mut request, service| {
                     shrink(request.headers_mut());
-                    let headers = request.headers();
-                    let said = trusted_proxies.and_then(|proxies| forwarded(headers, proxies));
-                    if let Some(address) = said {
-                        request.extensions_mut().insert(address);
-                    }
                     service.call(request)
                 })
+                .wrap(Condition::new(has_proxies, proxies))
                 .app_data(guard.clone())
                 .app_data(document.clone())
                 .configure(|app| login.configure(app))
@@ -143,12 +141,6 @@ impl Server {
         };
         ended.map_err(|error| Failure::refused(format!("the server stopped: {error}")))
     }
-}
-
-/// Where the client is that the outermost proxy was connected from.
-fn forwarded(headers: &HeaderMap, proxies: NonZeroUsize) -> Option<RemoteAddress> {
-    let values: Vec<_> = headers.get_all("x-forwarded-for").collect();
-    RemoteAddress::forwarded(values.into_iter().map(HeaderValue::as_bytes), proxies)
 }
 
 /// Frees the room that actix-web made for headers which did not come.

@@ -26,8 +26,8 @@ use crate::error::Error;
 /// # fn main() -> Result<(), portcullis_core::Error> {
 /// let current = Arc::new(Argon2idHasher::new(Argon2Params::default()));
 /// let hasher = MigratingHasher::new(current)
-///     .with_scheme(Arc::new(BcryptScheme::new()))
-///     .with_scheme(Arc::new(ScryptScheme::new()));
+///     .and_scheme(Arc::new(BcryptScheme::new()))
+///     .and_scheme(Arc::new(ScryptScheme::new()));
 /// let pool = HashPool::new(Arc::new(hasher), HashPoolConfig::default())?;
 /// # Ok(())
 /// # }
@@ -50,7 +50,7 @@ impl MigratingHasher {
 
     /// Also checks hashes of `scheme`. Those added earlier are asked first.
     #[must_use]
-    pub fn with_scheme(mut self, scheme: Arc<dyn HashScheme>) -> Self {
+    pub fn and_scheme(mut self, scheme: Arc<dyn HashScheme>) -> Self {
         self.schemes.push(scheme);
         self
     }

@@ -42,6 +42,19 @@ fn an_hs256_secret_has_at_least_32_bytes_and_is_no_pem_file() {
 }
 
 #[test]
+fn a_secret_that_is_a_line_of_text_is_told_from_random_bytes() {
+    let line = b"0123456789abcdef0123456789abcdef\n";
+    let message = "the HS256 secret ends with a line feed";
+    refused(SigningKey::from_hs256_secret(line), message);
+    refused(VerifyingKey::from_hs256_secret(line), message);
+    let mut random = [0x9c; 33];
+    random[32] = b'\n';
+    for secret in [&line[..32], &random] {
+        assert!(SigningKey::from_hs256_secret(secret).is_ok());
+    }
+}
+
+#[test]
 fn only_an_ed25519_private_key_in_pem_signs() {
     let private = der(PRIVATE_PEM);
     let crlf = String::from_utf8(PRIVATE_PEM.to_vec())

@@ -23,7 +23,7 @@ async fn its_users_log_in_unchanged_and_their_hashes_are_upgraded() {
     mapping.schema = Some(schema.name.clone());
     let users: Arc<dyn CredentialStore> = Arc::new(store.table(&mapping).await.unwrap());
     let hasher = MigratingHasher::new(Arc::new(Argon2idHasher::new(Argon2Params::default())))
-        .with_scheme(Arc::new(BcryptScheme::new()));
+        .and_scheme(Arc::new(BcryptScheme::new()));
     let pool = HashPool::new(Arc::new(hasher), HashPoolConfig::default()).unwrap();
     let authenticator = Authenticator::new(Arc::clone(&users), pool).unwrap();
     let log_in = async |name: &str, password: &str| {
