@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::form::{FormData, FormValue};
 use crate::gate::{GateDecision, LoginCandidate, LoginGate};
 use crate::grant::{self, Grant, GrantTypePolicy, LoginTerms, PasswordGrant, RefreshTokenGrant};
-use crate::guard::BearerGuard;
+use crate::guard::{Bearer, BearerGuard};
 use crate::operation::Operation;
 use crate::outcome::{Login, TokenRefusal};
 use crate::password_check::{PasswordCheck, Sender};
@@ -432,21 +432,27 @@ impl TokenEndpoint {
         }
     }
 
+    /// Who asks to change their password; or the reply to somebody without a good token.
+    pub(crate) async fn admit(&self, head: &RequestHead<'_>) -> Result<Bearer, Reply> {
+        let Some((_, guard)) = &self.parts.password_change else {
+            return Err(self.respond(Answer::NotFound));
+        };
+        let admitted = guard.admit(head).await;
+        admitted.map_err(|rejection| rejection.reply().clone().not_stored())
+    }
+
     pub(crate) async fn handle_change_password(
         &self,
-        head: &RequestHead<'_>,
+        bearer: Bearer,
         current: Secret,
         new: Secret,
+        remote_address: Option<IpAddr>,
     ) -> Reply {
-        let Some((accounts, guard)) = &self.parts.password_change else {
+        let Some((accounts, _)) = &self.parts.password_change else {
             return self.respond(Answer::NotFound);
         };
-        let bearer = match guard.admit(head).await {
-            Ok(bearer) => bearer,
-            Err(rejection) => return rejection.reply().clone().not_stored(),
-        };
         let claims = bearer.claims;
-        let changed = accounts.change_password(&claims.sub, current, new, head.remote_address());
+        let changed = accounts.change_password(&claims.sub, current, new, remote_address);
         let outcome = match changed.await {
             Ok(changed) => {
                 let terms = TokenTerms {

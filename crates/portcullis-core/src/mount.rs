@@ -179,12 +179,19 @@ impl Mount {
         }
         match operation {
             Operation::ChangePassword => {
+                // First: the body of somebody without a token is not read.
+                let bearer = match endpoint.admit(&head).await {
+                    Ok(bearer) => bearer,
+                    Err(reply) => return reply,
+                };
                 let form = self.read(&head, body, runtime, |form| endpoint.passwords(&form));
                 let (current, new) = match form.await {
                     Ok(passwords) => passwords,
                     Err(refusal) => return endpoint.render(Err(refusal)),
                 };
-                endpoint.handle_change_password(&head, current, new).await
+                endpoint
+                    .handle_change_password(bearer, current, new, address)
+                    .await
             }
             Operation::Login => {
                 let grant = self.read(&head, body, runtime, |form| endpoint.grant(&form));
