@@ -4,6 +4,9 @@
 use std::env;
 use std::net::SocketAddr;
 
+mod active_users;
+pub use active_users::ActiveUsers;
+
 mod paseto;
 pub use paseto::Paseto;
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::Router;
 use portcullis::axum::LoginRoutes;
 use portcullis::jwt::{JwtIssuer, SigningKey};
-use portcullis::postgres::{PgPool, PostgresStore, TableMapping};
+use portcullis::postgres::{PostgresStore, TableMapping};
 use portcullis::{
     AccessTokenPolicy, Authenticator, HashPool, OsRandom, Stores, Throttle, TokenEndpoint,
 };
@@ -15,10 +15,10 @@ use tokio::net::TcpListener;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // The application's own pool: sqlx 0.9, the version that portcullis is built with.
-    let pool = PgPool::connect(&embeddings::database_url()).await?;
+    // `PostgresStore::new` takes the application's own pool instead: of sqlx 0.9, with a
+    // `statement_timeout`.
     // What portcullis keeps itself stands in a schema of its own, and touches no table of yours.
-    let own = PostgresStore::new(pool);
+    let own = PostgresStore::connect(&embeddings::database_url()).await?;
     own.migrate().await?;
     let users = own.table(&TableMapping::fastapi_users()).await?;
     let stores = Stores::of(own);

@@ -3,34 +3,15 @@
 
 use std::sync::Arc;
 
-use actix_web::{App, HttpServer, get};
+use actix_web::{App, HttpServer, web};
+use embeddings::ActiveUsers;
 use portcullis::actix::{Bearer, LoginRoutes};
 use portcullis::jwt::{JwtIssuer, SigningKey};
 use portcullis::{
-    AccessTokenPolicy, Authenticator, BearerGuard, Denial, Error, FastApi, GateDecision, HashPool,
-    LoginCandidate, LoginGate, OsRandom, RefusalKind, Responder, TokenEndpoint, UserStatus,
-    Wording, async_trait,
+    AccessTokenPolicy, Authenticator, BearerGuard, FastApi, HashPool, OsRandom, RefusalKind,
+    Responder, TokenEndpoint, Wording,
 };
 
-/// Tells users who are disabled that they are.
-#[derive(Debug)]
-struct ActiveUsers;
-
-#[async_trait]
-impl LoginGate for ActiveUsers {
-    async fn decide(&self, candidate: &LoginCandidate<'_>) -> Result<GateDecision, Error> {
-        Ok(match candidate.user.status() {
-            UserStatus::Enabled => GateDecision::Admit,
-            _ => GateDecision::Deny(Denial::new("Inactive user")),
-        })
-    }
-
-    fn danger_judges_disabled_users(&self) -> bool {
-        true
-    }
-}
-
-#[get("/v1/me")]
 async fn me(bearer: Bearer) -> String {
     bearer.claims.sub.to_string()
 }
@@ -48,18 +29,22 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             })
             .with_member("email", |login| login.user.username.as_str().into()),
     );
-    let stores = portcullis::open(&embeddings::database_url()).await?;
+    let users = portcullis::open(&embeddings::database_url())
+        .await?
+        .credentials;
     let policy = AccessTokenPolicy::new("https://api.example.com", "example-api");
     let issuer = JwtIssuer::new(policy, SigningKey::generate_ephemeral(&OsRandom)?);
     let guard = BearerGuard::new(Arc::new(issuer.verifier())).with_responder(answers.clone());
-    let authenticator = Authenticator::new(stores.credentials, HashPool::argon2id()?)?;
+    let authenticator = Authenticator::new(users, HashPool::argon2id()?)?;
     let endpoint = TokenEndpoint::new(authenticator, Arc::new(issuer))
         .with_responder(answers)
         .with_gate(Arc::new(ActiveUsers));
     let login = LoginRoutes::new(endpoint);
     let server = HttpServer::new(move || {
-        let app = App::new().app_data(guard.clone()).service(me);
-        app.configure(|app| login.configure(app))
+        App::new()
+            .app_data(guard.clone())
+            .configure(|app| login.configure(app))
+            .route("/v1/me", web::get().to(me))
     })
     .bind(embeddings::listen())?;
     embeddings::say_where(server.addrs().first());
