@@ -14,7 +14,6 @@ use crate::credential_store::{UserId, Username};
 use crate::error::Error;
 use crate::hex::Hex;
 use crate::random::{OsRandom, SecureRandom, random_bytes};
-use crate::token::short_client_id;
 
 /// Hears of each login, of each refusal, and of what ends logins.
 ///
@@ -328,7 +327,7 @@ impl LoginObserver for LogObserver {
                     user_id = escaped(event.user_id.map(UserId::as_str)),
                     account = shown(event.account),
                     remote_address = shown(event.remote_address),
-                    client_id = escaped(short_client_id(event.client_id)),
+                    client_id = escaped(event.client_id),
                 )
             };
         }

@@ -29,7 +29,7 @@ use crate::responder::{Answer, FastApi, Responder};
 use crate::runtime::Caller;
 use crate::secret::Secret;
 use crate::throttle::Throttle;
-use crate::token::{TokenIssuer, TokenRequest};
+use crate::token::{TokenIssuer, TokenRequest, short_client_id};
 
 /// The token endpoint (RFC 6749 §3.2): takes the password form, answers an access token.
 ///
@@ -591,7 +591,7 @@ impl TokenEndpoint {
         let tell = |kind, user_id| {
             parts.audit.tell(&LoginEvent {
                 remote_address: terms.remote_address,
-                client_id: terms.client_id.as_deref(),
+                client_id: short_client_id(terms.client_id.as_deref()),
                 ..LoginEvent::of(kind, user_id)
             });
         };

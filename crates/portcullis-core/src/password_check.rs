@@ -10,6 +10,7 @@ use crate::outcome::TokenRefusal;
 use crate::runtime::Caller;
 use crate::secret::Secret;
 use crate::throttle::{Admission, Attempt, Throttle};
+use crate::token::short_client_id;
 
 /// Everything that a password is checked with.
 #[derive(Clone, Copy)]
@@ -74,7 +75,7 @@ impl PasswordCheck<'_> {
             user_id: None,
             account: self.audit.account(sender.username),
             remote_address: sender.remote_address,
-            client_id: sender.client_id,
+            client_id: short_client_id(sender.client_id),
         }
     }
 

@@ -37,8 +37,15 @@ pub struct FakeHasher {
     cost: AtomicU32,
     work: Mutex<Vec<HashWork>>,
     clock: Option<Arc<ManualClock>>,
-    held: Mutex<bool>,
-    released: Condvar,
+    held: Mutex<Held>,
+    changed: Condvar,
+}
+
+/// Whether work waits, and how much of it does.
+#[derive(Debug, Default)]
+struct Held {
+    held: bool,
+    waiting: usize,
 }
 
 /// One step of work that a [`FakeHasher`] did.
@@ -69,8 +76,8 @@ impl FakeHasher {
             cost: AtomicU32::new(cost),
             work: Mutex::default(),
             clock: None,
-            held: Mutex::new(false),
-            released: Condvar::new(),
+            held: Mutex::default(),
+            changed: Condvar::new(),
         }
     }
 
@@ -89,13 +96,21 @@ impl FakeHasher {
     /// Lets no step of work begin until [`release`](Self::release): the thread waits. So a pool is
     /// kept busy for as long as a test wants; an inline pool would keep the test itself.
     pub fn hold(&self) {
-        *self.held() = true;
+        self.held().held = true;
+    }
+
+    /// Blocks until a step of work has begun and is held.
+    pub fn wait_for_work(&self) {
+        let waiting = self
+            .changed
+            .wait_while(self.held(), |held| held.waiting == 0);
+        drop(waiting.unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Lets work begin again.
     pub fn release(&self) {
-        *self.held() = false;
-        self.released.notify_all();
+        self.held().held = false;
+        self.changed.notify_all();
     }
 
     /// Takes the work done since the last call, in order. A hash that could not be read was none.
@@ -109,8 +124,11 @@ impl FakeHasher {
     }
 
     fn did(&self, work: HashWork) {
-        let held = self.released.wait_while(self.held(), |held| *held);
-        drop(held.unwrap_or_else(PoisonError::into_inner));
+        let mut held = self.held();
+        held.waiting += 1;
+        self.changed.notify_all();
+        let held = self.changed.wait_while(held, |held| held.held);
+        held.unwrap_or_else(PoisonError::into_inner).waiting -= 1;
         self.work().push(work);
         let (HashWork::Hash { cost } | HashWork::Verify { cost }) = work;
         if let Some(clock) = &self.clock {
@@ -118,7 +136,7 @@ impl FakeHasher {
         }
     }
 
-    fn held(&self) -> MutexGuard<'_, bool> {
+    fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
