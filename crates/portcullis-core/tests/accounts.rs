@@ -1,5 +1,7 @@
 //! The life of an account: what each change ends, and what is left where a store fails half-way.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -1,0 +1,12 @@
+//! A whole service in memory, asked as its clients and its operators ask it.
+
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+mod access_tokens;
+mod audit;
+mod gate;
+mod guard;
+mod house;
+mod mount;
+mod password_change;
+mod responder;
