@@ -41,6 +41,10 @@ async fn somebody_signs_up_once() {
         SignUpRefusal::Password(_)
     ));
     assert!(site.knows("the right one").await);
+    // An outage is not a name that is taken.
+    site.faults.fail("users.create", 1);
+    let failed = sign_up("eve", "another one").await;
+    assert!(matches!(failed, SignUpRefusal::Failed(_)));
 }
 
 #[tokio::test]
