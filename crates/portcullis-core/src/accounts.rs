@@ -8,7 +8,7 @@ use thiserror::Error as ThisError;
 
 use crate::audit::{Audit, LoginEvent, LoginEventKind};
 use crate::authenticator::{Authenticator, DisabledUsers};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::Clock;
 use crate::credential_store::{Credential, CredentialStore, UserId, UserStatus, Username};
 use crate::error::{Error, ErrorKind};
 use crate::outcome::TokenRefusal;
@@ -27,7 +27,8 @@ use crate::token_store::TokenStore;
 /// is a security property. So it is here once: first the user's record, in one step of the store that
 /// also moves the user's cut-off ([`Credential::tokens_valid_from`]), by which guards and refresh tokens
 /// refuse what is older; then what is kept of tokens is deleted. Should a later step fail, the earlier
-/// ones stand, the error says so, and the same call can be made again.
+/// ones stand and the error says so; the same call can be made again, but for a change of password, which
+/// has happened then.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -66,13 +67,13 @@ impl Accounts {
     #[must_use]
     pub fn new(authenticator: Authenticator) -> Self {
         Self {
+            clock: Arc::clone(authenticator.pool().clock()),
             authenticator,
             policy: PasswordPolicy::default(),
             throttle: None,
             refresh_tokens: None,
             tokens: None,
             audit: Audit::new(),
-            clock: Arc::new(SystemClock),
             random: Arc::new(OsRandom),
         }
     }
@@ -114,7 +115,7 @@ impl Accounts {
         self
     }
 
-    /// Takes the time from `clock`. Default [`SystemClock`].
+    /// Takes the time from `clock`. Default: that of the hash pool.
     #[must_use]
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
@@ -126,6 +127,14 @@ impl Accounts {
     pub fn with_random(mut self, random: Arc<dyn SecureRandom>) -> Self {
         self.random = random;
         self
+    }
+
+    /// The same accounts, asked through an endpoint with this throttle and these observers.
+    pub(crate) fn at(&self, throttle: Option<&Throttle>, audit: &Audit) -> Self {
+        let mut accounts = self.clone();
+        accounts.throttle = accounts.throttle.or_else(|| throttle.cloned());
+        accounts.audit = audit.clone();
+        accounts
     }
 
     /// Makes an account with a new id, enabled, for whoever may have `scopes`.
@@ -190,6 +199,10 @@ impl Accounts {
     /// The current password is checked through the throttle, as at a login. Of two changes at once with
     /// the same current password one wins, and the other is refused.
     ///
+    /// Where the user is disabled, or all sessions are ended, while the password is changed, the password is
+    /// new and no session goes on. Tokens that could not be deleted are logged, and are refused wherever the
+    /// user is asked for.
+    ///
     /// Cancellation: dropped before the store was asked, nothing has changed; dropped later, the password
     /// is new and what is older is refused, while records of tokens may be left until they expire.
     ///
@@ -229,20 +242,33 @@ impl Accounts {
             return Err(TokenRefusal::BadCurrentPassword);
         }
         attempt.succeed().await;
-        let mut user = user.into_credential();
-        let Some(old) = user.password_hash.take() else {
+        let at = user.authenticated_at();
+        let user = user.into_credential();
+        let Some(old) = &user.password_hash else {
             return Err(TokenRefusal::BadCurrentPassword);
         };
         let new = self.authenticator.pool().hash(new).await?;
-        let now = self.clock.now();
-        let changed = self.store().change_password(user_id, &old, &new, now);
+        let changed = self.store().change_password(user_id, old, &new, at);
         let cut_off = changed.await?.ok_or(TokenRefusal::BadCurrentPassword)?;
         self.tell(LoginEventKind::PasswordChanged, user_id);
-        self.forget_tokens(user_id, "the password was changed")
-            .await?;
-        user.password_hash = Some(new);
-        user.tokens_valid_from = cut_off;
-        Ok(ChangedPassword { user, at: now })
+        // The password is new whatever becomes of this, and what is older is refused by the cut-off.
+        let forgotten = self.forget_tokens(user_id, "the password was changed");
+        if let Err(error) = forgotten.await {
+            error.log("tokens of before a change of password could not be deleted");
+        }
+        // Somebody may have ended the user's sessions, or have disabled them, since the look-up: then the
+        // cut-off is further than this change alone has moved it, and no session goes on. Where clocks of
+        // nodes differ by more than this took, a status that was changed still tells.
+        let goes_on = cut_off == user.next_cut_off(at);
+        match self.store().find_by_id(user_id).await? {
+            Some(user) if goes_on && user.status == UserStatus::Enabled => {
+                Ok(ChangedPassword { user, at })
+            }
+            _ => Err(TokenRefusal::Failed(Error::new(
+                ErrorKind::Unavailable,
+                "the sessions of the user were ended while the password was changed",
+            ))),
+        }
     }
 
     /// Sets the password of a user, whatever it was, ends all their sessions, and unlocks the account:

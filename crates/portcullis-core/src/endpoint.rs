@@ -102,7 +102,7 @@ impl TokenEndpoint {
         self.with(|parts| parts.throttle = Some(throttle))
     }
 
-    /// Asks `gate` after each right password. Default: everybody with the right password who is enabled
+    /// Asks `gate` at each login with the right password. Default: everybody with the right password who is enabled
     /// may log in.
     #[must_use]
     pub fn with_gate(self, gate: Arc<dyn LoginGate>) -> Self {
@@ -138,7 +138,9 @@ impl TokenEndpoint {
     /// Lets users whom `guard` admits change their password by
     /// [`Operation::ChangePassword`]. Default: there is no such operation.
     ///
-    /// Give `accounts` the same throttle and refresh tokens as this endpoint.
+    /// The current password is checked through the throttle of this endpoint unless `accounts` has its
+    /// own, and the observers of this endpoint hear of it. Give `accounts` the same refresh tokens. A
+    /// [`LoginGate`] is not asked: whoever changes a password has a token, and so has logged in.
     #[must_use]
     pub fn with_password_change(self, accounts: Accounts, guard: BearerGuard) -> Self {
         self.with(|parts| parts.password_change = Some((accounts, guard)))
@@ -451,13 +453,17 @@ impl TokenEndpoint {
         let Some((accounts, _)) = &self.parts.password_change else {
             return self.respond(Answer::NotFound);
         };
+        let accounts = accounts.at(self.parts.throttle.as_ref(), &self.parts.audit);
         let claims = bearer.claims;
         let changed = accounts.change_password(&claims.sub, current, new, remote_address);
         let outcome = match changed.await {
             Ok(changed) => {
+                // What the user may no longer have does not come back.
+                let mut scopes = claims.scopes;
+                scopes.retain(|scope| changed.user.scopes.contains(scope));
                 let terms = TokenTerms {
                     client_id: claims.client_id.as_deref(),
-                    scopes: claims.scopes,
+                    scopes,
                     session_id: claims.sid,
                 };
                 let login = self.issue(changed.user, terms, changed.at).await;
@@ -500,7 +506,12 @@ impl TokenEndpoint {
             });
         };
         match self.ask_gate(&user, &terms, remote_address).await {
-            Ok(GateDecision::Admit) if !caller.has_gone() => attempt.succeed().await,
+            Ok(GateDecision::Admit) if !caller.has_gone() => {
+                attempt.succeed().await;
+                if caller.has_gone() {
+                    return Err(TokenRefusal::BadCredentials);
+                }
+            }
             Ok(GateDecision::Admit) => {
                 attempt.withdraw().await;
                 return Err(TokenRefusal::BadCredentials);

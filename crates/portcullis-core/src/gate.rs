@@ -24,6 +24,8 @@ use crate::secret::Secret;
 /// | [`Deny`](GateDecision::Deny) | counts a failure of the account | the [`Denial`], as the responder has it |
 /// | [`Challenge`](GateDecision::Challenge) | counts nothing | the [`Challenge`], as the responder has it |
 ///
+/// Only logins are put to a gate: a refresh and a change of password come from somebody who has logged in.
+///
 /// A second factor is the third row and then the first: the client sends the same form once more,
 /// with the code in a further field. A wrong code is a denial, and so the throttle limits how many
 /// can be tried.
@@ -58,7 +60,9 @@ pub trait LoginGate: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// Whatever kept the gate from deciding. The client is answered as for a store that fails (503
-    /// or 500), and the attempt counts neither as a failure nor as a success.
+    /// or 500), and the attempt counts neither as a failure nor as a success. So an error must be nothing
+    /// that a client can bring about, such as by a malformed code: that is a denial, or the throttle would
+    /// not count it.
     async fn decide(&self, candidate: &LoginCandidate<'_>) -> Result<GateDecision, Error>;
 
     /// The names of further form fields that the gate reads, such as `totp`. Only these are kept of a

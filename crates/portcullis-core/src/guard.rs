@@ -96,7 +96,8 @@ impl BearerGuard {
     }
 
     /// Reads the token after another scheme than `Bearer` in the `Authorization` header, such as
-    /// `Token`. Schemes are compared without regard to case.
+    /// `Token`. Schemes are compared without regard to case. The challenges of the built-in responders stay
+    /// those of `Bearer`; a [`Responder`] of your own, or a [`Wording`](crate::Wording), has others.
     #[must_use]
     pub fn with_scheme(mut self, scheme: impl Into<Cow<'static, str>>) -> Self {
         self.scheme = scheme.into();
@@ -132,11 +133,9 @@ impl BearerGuard {
     /// [`BearerRefusal::InvalidToken`] and [`BearerRefusal::CrossSite`] are about what the client sent;
     /// [`BearerRefusal::Failed`] says that the verifier or the store could not find out.
     pub async fn admit(&self, head: &RequestHead<'_>) -> Result<Bearer, BearerRejection> {
-        let admitted = match self.token(head) {
-            Ok(token) => self.verify(&token).await,
-            Err(refusal) => Err(refusal),
-        };
-        admitted.map_err(|refusal| self.reject(refusal))
+        self.find(head)
+            .await
+            .map_err(|refusal| self.reject(refusal))
     }
 
     /// As [`admit`](Self::admit), but a request without a token is `None`, as of FastAPI's
@@ -166,17 +165,27 @@ impl BearerGuard {
             .await
     }
 
-    fn token<'a>(&self, head: &RequestHead<'a>) -> Result<Cow<'a, str>, BearerRefusal> {
+    /// By the header, or else by the first cookie that is good: none of several hides the others.
+    async fn find(&self, head: &RequestHead<'_>) -> Result<Bearer, BearerRefusal> {
         if let Some(token) = token_after(&self.scheme, head.header("authorization")) {
-            return Ok(token);
+            return self.verify(&token).await;
         }
-        let name = self.cookie.as_deref();
-        let token = name.and_then(|name| cookie_values(name, head.header_values("cookie")).next());
-        let token = token.ok_or(BearerRefusal::NotAuthenticated)?;
-        match self.cross_site {
-            CrossSite::Refused if is_from_another_site(head) => Err(BearerRefusal::CrossSite),
-            CrossSite::Allowed | CrossSite::Refused => Ok(Cow::from(token)),
+        let mut found = Err(BearerRefusal::NotAuthenticated);
+        let Some(name) = self.cookie.as_deref() else {
+            return found;
+        };
+        for token in cookie_values(name, head.header_values("cookie")).take(MAX_COOKIES) {
+            match self.cross_site {
+                CrossSite::Refused if is_from_another_site(head) => {
+                    return Err(BearerRefusal::CrossSite);
+                }
+                CrossSite::Allowed | CrossSite::Refused => found = self.verify(token).await,
+            }
+            if !matches!(found, Err(BearerRefusal::InvalidToken)) {
+                break;
+            }
         }
+        found
     }
 
     async fn verify(&self, token: &str) -> Result<Bearer, BearerRefusal> {
@@ -461,3 +470,6 @@ fn is_from_another_site(head: &RequestHead<'_>) -> bool {
         .map(|at| &origin[at + 3..]);
     !authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host))
 }
+
+/// More cookies than a browser has reason to send; each costs a verification.
+const MAX_COOKIES: usize = 4;

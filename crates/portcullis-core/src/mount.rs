@@ -156,7 +156,7 @@ impl Mount {
     ///
     /// Dropped before it is ready, as when the client goes away, a login is not hashed if it has not
     /// begun to be. What has begun goes on as a task of `runtime` until the throttle has been told how
-    /// it ended; no token is made.
+    /// it ended. No token is made then, unless the client goes away while the tokens are being stored.
     pub async fn serve<B, C, E>(
         &self,
         operation: Operation,

@@ -72,17 +72,24 @@ impl<T: Send + 'static> Future for Outliving<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
-        let Some(future) = &mut self.future else {
+        // Taken out, so that one that panics is not polled again.
+        let Some(mut future) = self.future.take() else {
             return Poll::Pending;
         };
-        let answer = std::task::ready!(future.as_mut().poll(cx));
-        self.future = None;
-        Poll::Ready(answer)
+        let answer = future.as_mut().poll(cx);
+        if answer.is_pending() {
+            self.future = Some(future);
+        }
+        answer
     }
 }
 
 impl<T: Send + 'static> Drop for Outliving<T> {
     fn drop(&mut self) {
+        // A runtime of somebody else's is not asked for anything while a panic unwinds.
+        if std::thread::panicking() {
+            return;
+        }
         if let Some(future) = self.future.take() {
             self.caller.leave();
             self.runtime.spawn(Box::pin(async move {

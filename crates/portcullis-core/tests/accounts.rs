@@ -107,7 +107,7 @@ async fn of_changes_that_prove_the_same_password_at_once_one_wins() {
     let mut config = HashPoolConfig::default();
     config.threads = RIVALS;
     let pool = HashPool::new(hasher.clone(), config).unwrap();
-    let site = Site::over(pool.clone()).await;
+    let site = Site::over(pool.clone(), clock()).await;
     hasher.hold();
     let changes: Vec<_> = (0..RIVALS.get())
         .map(|rival| {
@@ -133,6 +133,38 @@ async fn of_changes_that_prove_the_same_password_at_once_one_wins() {
         }
     }
     assert_eq!((won, lost), (1, RIVALS.get() - 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_session_goes_on_that_was_ended_while_the_password_was_changed() {
+    for disable in [false, true] {
+        let hasher = Arc::new(FakeHasher::new(1));
+        let clock = clock();
+        let mut config = HashPoolConfig::default();
+        config.clock = clock.clone();
+        let pool = HashPool::new(hasher.clone(), config).unwrap();
+        let site = Site::over(pool.clone(), clock).await;
+        hasher.hold();
+        let (accounts, ada) = (site.accounts.clone(), site.ada.clone());
+        let change = tokio::spawn(async move {
+            let (current, new) = (secret("the right one"), secret("the next one"));
+            accounts.change_password(&ada, current, new, None).await
+        });
+        // The user has been looked up, and the current password is under way.
+        while pool.metrics().running == 0 {
+            yield_now().await;
+        }
+        if disable {
+            assert!(site.accounts.disable(&site.ada).await.unwrap());
+        } else {
+            assert!(site.accounts.log_out_everywhere(&site.ada).await.unwrap());
+        }
+        hasher.release();
+        let refused = change.await.unwrap().unwrap_err();
+        assert!(matches!(refused, TokenRefusal::Failed(_)), "{disable}");
+        assert!(site.accounts.enable(&site.ada).await.unwrap());
+        assert!(site.knows("the next one").await);
+    }
 }
 
 /// No more than the throttle lets be under way at once.
@@ -279,13 +311,10 @@ struct Site {
 
 impl Site {
     async fn new() -> Self {
-        Self::over(HashPool::inline(Arc::new(FakeHasher::new(1)))).await
+        Self::over(HashPool::inline(Arc::new(FakeHasher::new(1))), clock()).await
     }
 
-    async fn over(pool: HashPool) -> Self {
-        let clock = Arc::new(ManualClock::new(
-            UNIX_EPOCH + Duration::from_secs(1_700_000_000),
-        ));
+    async fn over(pool: HashPool, clock: Arc<ManualClock>) -> Self {
         let faults = Arc::new(Faults::new());
         let users = Faulty::new("users", MemoryCredentialStore::new(), faults.clone());
         let users: Arc<dyn CredentialStore> = Arc::new(users);
@@ -357,6 +386,11 @@ impl Site {
         let user = self.users.find_by_id(&self.ada).await.unwrap();
         user.unwrap().tokens_valid_from
     }
+}
+
+fn clock() -> Arc<ManualClock> {
+    let now = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    Arc::new(ManualClock::new(now))
 }
 
 fn secret(text: &str) -> Secret {

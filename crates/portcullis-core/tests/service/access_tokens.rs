@@ -119,6 +119,10 @@ async fn a_guard_finds_the_token_where_it_was_told_to_look() {
     let scheme = format!("TOKEN {token}");
     assert!(admitted(&other, &[("authorization", &scheme)]).await);
 
+    // One that was planted, or of an old path, hides no good one.
+    let planted = format!("session=planted; {cookie}");
+    assert!(admitted(&guard, &[("cookie", &planted)]).await);
+
     let nobody = RequestHead::new("GET", b"/");
     assert!(guard.admit_optional(&nobody).await.unwrap().is_none());
     let refused = [("authorization", bad.as_bytes())];

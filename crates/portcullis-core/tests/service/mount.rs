@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use futures_core::Stream;
 use portcullis_core::{
-    ErrorKind, Found, Mount, Operation, Reply, RequestHead, Rfc6749, Scheme, Secret, TokenCookie,
+    Error, ErrorKind, Found, GateDecision, LoginCandidate, LoginGate, Mount, Operation, Reply,
+    RequestHead, Rfc6749, Scheme, Secret, TokenCookie, async_trait,
 };
 use portcullis_testkit::{HashWork, ManualRuntime};
 
@@ -337,6 +338,32 @@ async fn a_login_whose_client_goes_away_before_it_is_hashed_is_not_hashed_and_no
             .contains(&"tokens.insert".to_owned())
     );
     assert_eq!(log_in(&mount, Body::of(LOGIN)).await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_login_that_panics_is_not_begun_again() {
+    /// Has a fault.
+    #[derive(Debug)]
+    struct Faulty;
+
+    #[async_trait]
+    impl LoginGate for Faulty {
+        async fn decide(&self, _: &LoginCandidate<'_>) -> Result<GateDecision, Error> {
+            panic!("a fault of the application")
+        }
+    }
+
+    let house = House::new().await;
+    let mount = Mount::new(house.endpoint().with_gate(Arc::new(Faulty)));
+    let runtime = ManualRuntime::leak();
+    let served = tokio::spawn(async move {
+        let head = head("POST", "/v1/login").with_headers([("content-type", crate::house::FORM)]);
+        mount
+            .serve(Operation::Login, head, Body::of(LOGIN), runtime)
+            .await
+    });
+    assert!(served.await.unwrap_err().is_panic());
+    assert_eq!(runtime.tasks(), 0);
 }
 
 #[tokio::test]

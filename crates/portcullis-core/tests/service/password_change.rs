@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use futures_util::stream;
-use portcullis_core::{FastApi, Mount, Operation, RefusalKind, Reply, RequestHead, Wording};
+use portcullis_core::{
+    CredentialStore, FastApi, Mount, Operation, RefusalKind, Reply, RequestHead, TokenVerifier,
+    Wording,
+};
 use portcullis_testkit::ManualRuntime;
 
 use crate::house::*;
@@ -66,6 +69,22 @@ async fn the_session_goes_on_with_new_tokens_and_all_others_end() {
     assert_eq!(post(&endpoint, LOGIN).await.status(), 401);
     let without = Mount::new(house.by_cookie());
     assert_eq!(without.path(Operation::ChangePassword), None);
+}
+
+#[tokio::test]
+async fn scopes_that_a_user_has_lost_do_not_come_back() {
+    let house = House::new().await;
+    let endpoint = house.endpoint();
+    let token = member(&post(&endpoint, LOGIN).await, "access_token");
+    let mut user = house.user("1").await.unwrap();
+    user.scopes = vec!["read".to_owned()];
+    house.users.delete(&user.user_id).await.unwrap();
+    house.users.create(&user).await.unwrap();
+
+    let mount = Mount::new(endpoint.with_password_change(house.accounts(), house.guard()));
+    let changed = member(&change(&mount, &token, CHANGE).await, "access_token");
+    let claims = house.issuer().verifier().verify(&changed).await.unwrap();
+    assert_eq!(claims.scopes, ["read"]);
 }
 
 async fn change(mount: &Mount, token: &str, form: &str) -> Reply {
