@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use portcullis_core::{
     BearerGuard, BearerRefusal, Claims, Credential, CredentialStore, Error, ErrorKind,
-    MemoryCredentialStore, TokenVerifier, UserId, UserStatus, Username, async_trait, bearer_token,
+    MemoryCredentialStore, RequestHead, Rfc6749, TokenVerifier, UserId, UserStatus, Username,
+    async_trait, bearer_token,
 };
 use portcullis_testkit::fastapi;
 use serde_json::Value;
@@ -152,4 +153,193 @@ async fn a_credential_check_refuses_tokens_from_before_the_second_of_a_change() 
     assert!(matches!(refused, Err(BearerRefusal::InvalidToken)));
     // Issued at 5.9 s, say.
     assert!(check_stored(&ada, at(5_000)).await.is_ok());
+}
+
+/// What a guard that takes the token `good` makes of a request with these headers.
+async fn admits(guard: &BearerGuard, method: &str, headers: &[(&str, &str)]) -> &'static str {
+    let headers = headers
+        .iter()
+        .map(|(name, value)| (*name, value.as_bytes()));
+    let head = RequestHead::new(method, b"/").with_headers(headers);
+    match guard.admit(&head).await {
+        Ok(bearer) => {
+            assert_eq!(bearer.claims.sub.as_str(), "ada");
+            "admitted"
+        }
+        Err(rejection) => match rejection.refusal() {
+            BearerRefusal::CrossSite => "cross-site",
+            BearerRefusal::InvalidToken => "invalid",
+            BearerRefusal::NotAuthenticated => "none",
+            other => panic!("{other}"),
+        },
+    }
+}
+
+fn good() -> BearerGuard {
+    BearerGuard::new(Arc::new(FakeVerifier(claims("ada", at(0)))))
+}
+
+#[tokio::test]
+async fn a_guard_reads_the_scheme_it_was_told() {
+    let (bearer, token) = (good(), good().with_scheme("Token"));
+    for (header, by_bearer, by_token) in [
+        ("Bearer good", "admitted", "none"),
+        ("Token good", "none", "admitted"),
+        ("tOKEN  good", "none", "admitted"),
+        ("Tokens good", "none", "none"),
+        ("Token", "none", "invalid"),
+    ] {
+        let headers = [("Authorization", header)];
+        assert_eq!(
+            admits(&bearer, "GET", &headers).await,
+            by_bearer,
+            "{header}"
+        );
+        assert_eq!(admits(&token, "GET", &headers).await, by_token, "{header}");
+    }
+}
+
+#[tokio::test]
+async fn a_guard_reads_a_cookie_only_if_told_and_the_header_wins() {
+    let guard = good().with_cookie("access_token");
+    let cookie = ("cookie", "a=b; access_token=good; c=d");
+    let bad_cookie = ("cookie", "access_token=bad");
+    for (headers, expected) in [
+        (&[cookie][..], "admitted"),
+        (&[("cookie", "a=b"), cookie], "admitted"),
+        (&[bad_cookie], "invalid"),
+        // One that was planted, or of an old path, hides no good one.
+        (&[bad_cookie, cookie], "admitted"),
+        (
+            &[("cookie", "ACCESS_TOKEN=good; xaccess_token=good")],
+            "none",
+        ),
+        (&[("authorization", "Bearer bad"), cookie], "invalid"),
+        (&[("authorization", "Bearer good"), bad_cookie], "admitted"),
+        // Of another scheme: not for this guard.
+        (&[("authorization", "Basic YTpi"), cookie], "admitted"),
+    ] {
+        assert_eq!(
+            admits(&guard, "POST", headers).await,
+            expected,
+            "{headers:?}"
+        );
+    }
+    assert_eq!(admits(&good(), "GET", &[cookie]).await, "none");
+}
+
+#[tokio::test]
+async fn a_cookie_that_another_site_had_sent_changes_nothing() {
+    let cookie = ("cookie", "access_token=good");
+    let guard = good().with_cookie("access_token");
+    let careless = guard.clone().danger_with_cross_site_cookies();
+    for (headers, is_cross_site) in [
+        (&[][..], false),
+        (&[("sec-fetch-site", "same-origin")], false),
+        (&[("sec-fetch-site", "same-site")], false),
+        (&[("sec-fetch-site", "none")], false),
+        (&[("sec-fetch-site", "cross-site")], true),
+        (&[("sec-fetch-site", "")], true),
+        (&[("Sec-Fetch-Site", "Same-Origin")], true),
+        // What the browser says itself wins.
+        (
+            &[
+                ("sec-fetch-site", "cross-site"),
+                ("origin", "https://api.example"),
+            ],
+            true,
+        ),
+        (
+            &[
+                ("sec-fetch-site", "same-origin"),
+                ("origin", "https://evil.example"),
+            ],
+            false,
+        ),
+        (&[("origin", "https://api.example")], false),
+        (&[("origin", "http://API.example")], false),
+        (&[("origin", "https://api.example:8443")], true),
+        (&[("origin", "https://evil.example")], true),
+        (&[("origin", "https://evil.example/://api.example")], true),
+        (&[("origin", "https://api.example.evil.example")], true),
+        (&[("origin", "null")], true),
+        (&[("origin", "")], true),
+    ] {
+        let mut all = vec![cookie, ("host", "api.example")];
+        all.extend(headers);
+        let expected = if is_cross_site {
+            "cross-site"
+        } else {
+            "admitted"
+        };
+        for method in ["POST", "PUT", "PATCH", "DELETE", "get", "X"] {
+            assert_eq!(
+                admits(&guard, method, &all).await,
+                expected,
+                "{method} {headers:?}"
+            );
+            assert_eq!(admits(&careless, method, &all).await, "admitted");
+        }
+        for method in ["GET", "HEAD", "OPTIONS", "TRACE"] {
+            assert_eq!(admits(&guard, method, &all).await, "admitted");
+        }
+        // No other site can set a header.
+        all.push(("authorization", "Bearer good"));
+        assert_eq!(admits(&guard, "POST", &all).await, "admitted");
+    }
+    // Without a host nothing is of the same origin.
+    let no_host = [cookie, ("origin", "https://api.example")];
+    assert_eq!(admits(&guard, "POST", &no_host).await, "cross-site");
+}
+
+#[tokio::test]
+async fn a_scope_that_is_missing_is_403_in_the_shape_of_the_guard() {
+    let mut claims = claims("ada", at(0));
+    claims.scopes = vec!["read".to_owned(), "write:all".to_owned()];
+    let guard = BearerGuard::new(Arc::new(FakeVerifier(claims)));
+    let rfc = guard.clone().with_responder(Arc::new(Rfc6749::new()));
+    for (guard, body) in [
+        (guard, r#"{"detail":"Not enough permissions"}"#),
+        (
+            rfc,
+            r#"{"error":"insufficient_scope","error_description":"Not enough permissions"}"#,
+        ),
+    ] {
+        let headers = [("authorization", b"Bearer good".as_slice())];
+        let head = RequestHead::new("GET", b"/").with_headers(headers);
+        let bearer = guard.admit(&head).await.unwrap();
+        assert!(bearer.require("read").is_ok());
+        for scope in ["write", "READ", "", "read write:all"] {
+            let rejection = bearer.require(scope).unwrap_err();
+            let reply = rejection.reply();
+            assert_eq!((reply.status(), reply.body()), (403, body.as_bytes()));
+            let challenge = format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\"");
+            assert!(
+                reply
+                    .headers()
+                    .any(|header| header == ("www-authenticate", &challenge))
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_token_may_be_optional_but_not_bad() {
+    let guard = good();
+    for (header, expected) in [
+        (None, Ok(false)),
+        (Some("Basic x"), Ok(false)),
+        (Some("Bearer good"), Ok(true)),
+        (Some("Bearer bad"), Err(401)),
+        (Some("Bearer outage"), Err(503)),
+    ] {
+        let headers = header.map(|value: &str| ("authorization", value.as_bytes()));
+        let head = RequestHead::new("GET", b"/").with_headers(headers);
+        let admitted = guard.admit_optional(&head).await;
+        let admitted = admitted.map(|bearer| bearer.is_some());
+        assert_eq!(
+            admitted.map_err(|rejection| rejection.reply().status()),
+            expected
+        );
+    }
 }

@@ -1,8 +1,10 @@
 //! A whole service in memory, asked as its clients and its operators ask it.
 
-#![allow(clippy::unwrap_used, reason = "a test may")]
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test may")]
 
 mod access_tokens;
+mod account_steps;
+mod accounts;
 mod audit;
 mod gate;
 mod guard;
@@ -10,3 +12,4 @@ mod house;
 mod mount;
 mod password_change;
 mod responder;
+mod sessions;
