@@ -289,6 +289,13 @@ fn each_required_claim_is_required_once_and_well_formed() {
     }
     check_claims("}", r#","scope":["read"]}"#, malformed);
     check_claims("}", r#","client_id":1}"#, malformed);
+    check_claims("}", r#","sid":1}"#, malformed);
+    for cut_off in ["-1", "1.5", r#""1""#, "18446744073709551616"] {
+        check_claims("}", &format!(r#","cut_off":{cut_off}}}"#), malformed);
+    }
+    for cut_off in ["0", "18446744073709551615"] {
+        check_claims("}", &format!(r#","cut_off":{cut_off}}}"#), "accepted");
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@
     reason = "the lint knows only functions marked as tests"
 )]
 
+mod claims;
 mod hostile;
 mod keys;
 mod tokens;
