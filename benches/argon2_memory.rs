@@ -3,7 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use nix::sys::resource::{UsageWho, getrusage};
-use portcullis_core::{Arena, Argon2Params, Argon2idHasher, PasswordHasher};
+use portcullis_core::Argon2idHasher;
+use portcullis_core::password::{Arena, Argon2Params, PasswordHasher};
 
 #[track_caller]
 fn check_warm(hasher: &Argon2idHasher) {

@@ -6,9 +6,10 @@ use std::hint::black_box;
 
 use benches::{LOGIN, URLENCODED};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use portcullis_core::{
-    Answer, FastApi, FormData, GrantTypePolicy, PasswordGrant, Responder, TokenRefusal,
-};
+use portcullis_core::Responder;
+use portcullis_core::endpoint::{GrantTypePolicy, PasswordGrant, TokenRefusal};
+use portcullis_core::form::FormData;
+use portcullis_core::responder::{Answer, FastApi};
 
 const MULTIPART: &[u8] = b"multipart/form-data; boundary=x";
 
@@ -32,7 +33,7 @@ fn parse(c: &mut Criterion) {
                 let form = FormData::parse(Some(content_type), black_box(&body))?;
                 let grant = PasswordGrant::from_form(&form, GrantTypePolicy::Optional);
                 black_box(grant.is_ok());
-                Ok::<_, portcullis_core::FormError>(())
+                Ok::<_, portcullis_core::form::FormError>(())
             });
         });
     }

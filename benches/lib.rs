@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
+use portcullis_core::endpoint::LoginRequest;
+use portcullis_core::memory::MemoryCredentialStore;
+use portcullis_core::password::{Arena, PasswordHasher};
+use portcullis_core::responder::Reply;
 use portcullis_core::{
-    AccessTokenPolicy, Arena, Authenticator, BoxError, Credential, CredentialStore, HashPool,
-    LoginRequest, MemoryCredentialStore, PasswordHasher, Reply, TokenEndpoint, UserId, Username,
+    AccessTokenPolicy, Authenticator, BoxError, Credential, CredentialStore, HashPool,
+    TokenEndpoint, UserId, Username,
 };
 use portcullis_jwt::{JwtIssuer, SigningKey};
 use portcullis_testkit::FakeHasher;

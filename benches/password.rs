@@ -5,7 +5,8 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use portcullis_core::{Arena, Argon2Params, Argon2idHasher, PasswordHasher};
+use portcullis_core::Argon2idHasher;
+use portcullis_core::password::{Arena, Argon2Params, PasswordHasher};
 
 fn argon2id(c: &mut Criterion) {
     let mut group = c.benchmark_group("argon2id");

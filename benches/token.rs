@@ -5,7 +5,8 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use portcullis_core::{AccessTokenPolicy, TokenIssuer, TokenRequest, TokenVerifier, UserId};
+use portcullis_core::token::TokenRequest;
+use portcullis_core::{AccessTokenPolicy, TokenIssuer, TokenVerifier, UserId};
 use portcullis_jwt::{JwtIssuer, SigningKey};
 use tokio::runtime::Builder;
 

@@ -17,10 +17,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
+use portcullis_core::memory::MemoryCredentialStore;
+use portcullis_core::password::{
+    Arena, Argon2Params, BcryptScheme, MAX_PASSWORD_BYTES, MigratingHasher, PasswordHash,
+    PasswordHasher, Pbkdf2Scheme, ScryptScheme,
+};
+use portcullis_core::store::UserStatus;
 use portcullis_core::{
-    Arena, Argon2Params, Argon2idHasher, Authenticator, BcryptScheme, Credential, CredentialStore,
-    HashPool, MAX_PASSWORD_BYTES, MemoryCredentialStore, MigratingHasher, PasswordHash,
-    PasswordHasher, Pbkdf2Scheme, ScryptScheme, Secret, UserId, UserStatus, Username,
+    Argon2idHasher, Authenticator, Credential, CredentialStore, HashPool, Secret, UserId, Username,
 };
 use tokio::runtime::{Builder, Runtime};
 

@@ -17,8 +17,9 @@ use argon2::{Algorithm, Argon2, Params, Version};
 use criterion::{BenchmarkId, Criterion};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::time::{ClockId, clock_gettime};
-use portcullis_core::{
-    Arena, Argon2Params, Argon2idHasher, PasswordHash, PasswordHasher, Verdict, Wiping,
+use portcullis_core::Argon2idHasher;
+use portcullis_core::password::{
+    Arena, Argon2Params, PasswordHash, PasswordHasher, Verdict, Wiping,
 };
 
 const PASSWORD: &str = "correct horse battery staple";

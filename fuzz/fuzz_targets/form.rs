@@ -3,7 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use portcullis_core::{FormData, GrantTypePolicy, PasswordGrant};
+use portcullis_core::endpoint::{GrantTypePolicy, PasswordGrant};
+use portcullis_core::form::FormData;
 
 fuzz_target!(|data: &[u8]| {
     let Some((&kind, rest)) = data.split_first() else {

@@ -4,10 +4,8 @@
 use std::sync::{Arc, LazyLock};
 
 use libfuzzer_sys::fuzz_target;
-use portcullis_core::{
-    Arena, Argon2Limits, Argon2Params, Argon2idHasher, BcryptScheme, ErrorKind, MigratingHasher,
-    PasswordHash, PasswordHasher, Pbkdf2Scheme, ScryptLimits, ScryptScheme,
-};
+use portcullis_core::password::{Arena, Argon2Limits, Argon2Params, BcryptScheme, MigratingHasher, PasswordHash, PasswordHasher, Pbkdf2Scheme, ScryptLimits, ScryptScheme};
+use portcullis_core::{Argon2idHasher, ErrorKind};
 
 static HASHER: LazyLock<MigratingHasher> = LazyLock::new(|| {
     let mut argon2 = Argon2Limits::default();

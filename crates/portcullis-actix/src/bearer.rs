@@ -10,7 +10,8 @@ use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpRequest, HttpResponse, ResponseError};
-use portcullis_core::{BearerGuard, GuardOf};
+use portcullis_core::BearerGuard;
+use portcullis_core::guard::GuardOf;
 
 use crate::exchange::{head, respond, status};
 
@@ -54,7 +55,8 @@ pub struct Bearer<G = BearerGuard> {
 /// ```
 /// use actix_web::web::{self, ServiceConfig};
 /// use portcullis_actix::{Bearer, BearerOf};
-/// use portcullis_core::{BearerGuard, GuardOf};
+/// use portcullis_core::guard::GuardOf;
+/// use portcullis_core::BearerGuard;
 ///
 /// enum Staff {}
 ///
@@ -172,7 +174,7 @@ fn guard<G: AsRef<BearerGuard> + 'static>(
     let in_data = || request.app_data::<Data<G>>().map(|data| &***data);
     match request.app_data::<G>().or_else(in_data) {
         Some(guard) => Ok(guard.as_ref()),
-        None => Err(portcullis_core::BearerRejection::without_guard(
+        None => Err(portcullis_core::guard::BearerRejection::without_guard(
             "the app holds no guard for a handler: add it with `app_data(guard)` or with \
              `app_data(web::Data::new(guard))`",
         )
@@ -186,16 +188,16 @@ fn guard<G: AsRef<BearerGuard> + 'static>(
 /// A middleware that wants to know the reason asks the error of a response:
 /// `response.response().error()?.as_error::<BearerRejection>()?.refusal()`.
 #[derive(Debug)]
-pub struct BearerRejection(portcullis_core::BearerRejection);
+pub struct BearerRejection(portcullis_core::guard::BearerRejection);
 
-impl From<portcullis_core::BearerRejection> for BearerRejection {
-    fn from(rejection: portcullis_core::BearerRejection) -> Self {
+impl From<portcullis_core::guard::BearerRejection> for BearerRejection {
+    fn from(rejection: portcullis_core::guard::BearerRejection) -> Self {
         Self(rejection)
     }
 }
 
 impl Deref for BearerRejection {
-    type Target = portcullis_core::BearerRejection;
+    type Target = portcullis_core::guard::BearerRejection;
 
     fn deref(&self) -> &Self::Target {
         &self.0

@@ -3,13 +3,14 @@
 use actix_web::dev::RequestHead as ActixHead;
 use actix_web::http::{StatusCode, Uri};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, HttpResponseBuilder};
-use portcullis_core::{RemoteAddress, Reply, RequestHead, Scheme};
+use portcullis_core::adapter::{RemoteAddress, RequestHead, Scheme};
+use portcullis_core::responder::Reply;
 
 /// Makes an actix-web response of a reply, for handlers that answer as portcullis does.
 ///
 /// ```
 /// use actix_web::HttpResponse;
-/// use portcullis_core::Reply;
+/// use portcullis_core::responder::Reply;
 ///
 /// async fn closed() -> HttpResponse {
 ///     portcullis_actix::respond(Reply::detail(403, "Sign-up is closed"))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix_web::web::{self, Payload, ServiceConfig};
 use actix_web::{HttpRequest, guard};
-use portcullis_core::{Found, Mount};
+use portcullis_core::adapter::{Found, Mount};
 
 use crate::exchange::{head, head_of, respond};
 use crate::runtime::ActixRuntime;
@@ -17,7 +17,7 @@ use crate::runtime::ActixRuntime;
 ///
 /// The throttle uses the address that a [`TrustedProxies`](crate::TrustedProxies) or another
 /// middleware has put into the request's extensions as a
-/// [`RemoteAddress`](portcullis_core::RemoteAddress), or else the peer address of the connection.
+/// [`RemoteAddress`](portcullis_core::adapter::RemoteAddress), or else the peer address of the connection.
 ///
 /// # Scopes
 /// Register the login before any `web::scope` or service that could take its paths: actix-web asks
@@ -30,7 +30,7 @@ use crate::runtime::ActixRuntime;
 /// # async fn main() {
 /// use actix_web::{App, test, web};
 /// use portcullis_actix::LoginRoutes;
-/// use portcullis_core::Mount;
+/// use portcullis_core::adapter::Mount;
 ///
 /// # let endpoint = portcullis_testkit::fastapi::endpoint().await.unwrap();
 /// let login = LoginRoutes::new(endpoint);
@@ -53,7 +53,8 @@ use crate::runtime::ActixRuntime;
 /// ```
 /// use actix_web::web::{self, ServiceConfig};
 /// use portcullis_actix::LoginRoutes;
-/// use portcullis_core::{Mount, TokenEndpoint};
+/// use portcullis_core::adapter::Mount;
+/// use portcullis_core::TokenEndpoint;
 ///
 /// /// Adds `POST /auth/login`.
 /// fn configure(app: &mut ServiceConfig, endpoint: TokenEndpoint) {

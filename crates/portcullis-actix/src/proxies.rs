@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 
 use actix_web::dev::{Service, ServiceRequest, Transform, forward_ready};
 use actix_web::{Error, HttpMessage};
-use portcullis_core::RemoteAddress;
+use portcullis_core::adapter::RemoteAddress;
 
 /// A middleware that finds out where a client is by `X-Forwarded-For`, and puts that among the
 /// extensions of the request as a [`RemoteAddress`], where the throttle looks for it.

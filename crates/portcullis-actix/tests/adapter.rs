@@ -13,7 +13,10 @@ use actix_web::middleware::{ErrorHandlerResponse, ErrorHandlers};
 use actix_web::web::{self, FormConfig, JsonConfig, PayloadConfig};
 use actix_web::{App, HttpResponse, error, test};
 use portcullis_actix::{Bearer, BearerOf, BearerRejection, LoginRoutes, TrustedProxies};
-use portcullis_core::{BearerRefusal, GuardOf, MemoryThrottleStore, Mount, Operation, Throttle};
+use portcullis_core::Throttle;
+use portcullis_core::adapter::{Mount, Operation};
+use portcullis_core::guard::{BearerRefusal, GuardOf};
+use portcullis_core::memory::MemoryThrottleStore;
 use portcullis_testkit::{fastapi, signed_in};
 
 #[actix_web::test]

@@ -7,7 +7,8 @@ use std::ops::Deref;
 use axum::extract::{FromRef, FromRequestParts, OptionalFromRequestParts};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use portcullis_core::{BearerGuard, GuardOf};
+use portcullis_core::BearerGuard;
+use portcullis_core::guard::GuardOf;
 
 use crate::exchange::{head, respond};
 
@@ -64,7 +65,8 @@ pub struct Bearer<G = BearerGuard> {
 /// use axum::extract::FromRef;
 /// use axum::routing::post;
 /// use portcullis_axum::{Bearer, BearerOf};
-/// use portcullis_core::{BearerGuard, GuardOf};
+/// use portcullis_core::guard::GuardOf;
+/// use portcullis_core::BearerGuard;
 ///
 /// enum Staff {}
 ///
@@ -167,18 +169,18 @@ where
 /// Why a handler did not get a [`Bearer`]. It is answered as the guard's responder has it.
 ///
 /// A handler that wants to know the reason takes a `Result<Bearer, BearerRejection>`, and asks
-/// [`refusal`](portcullis_core::BearerRejection::refusal).
+/// [`refusal`](portcullis_core::guard::BearerRejection::refusal).
 #[derive(Debug)]
-pub struct BearerRejection(portcullis_core::BearerRejection);
+pub struct BearerRejection(portcullis_core::guard::BearerRejection);
 
-impl From<portcullis_core::BearerRejection> for BearerRejection {
-    fn from(rejection: portcullis_core::BearerRejection) -> Self {
+impl From<portcullis_core::guard::BearerRejection> for BearerRejection {
+    fn from(rejection: portcullis_core::guard::BearerRejection) -> Self {
         Self(rejection)
     }
 }
 
 impl Deref for BearerRejection {
-    type Target = portcullis_core::BearerRejection;
+    type Target = portcullis_core::guard::BearerRejection;
 
     fn deref(&self) -> &Self::Target {
         &self.0

@@ -8,13 +8,14 @@ use axum::http::request::Parts;
 use axum::http::uri::{self, PathAndQuery};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
-use portcullis_core::{RemoteAddress, Reply, RequestHead, Scheme};
+use portcullis_core::adapter::{RemoteAddress, RequestHead, Scheme};
+use portcullis_core::responder::Reply;
 
 /// Makes an axum response of a reply, for handlers that answer as portcullis does.
 ///
 /// ```
 /// use axum::response::Response;
-/// use portcullis_core::Reply;
+/// use portcullis_core::responder::Reply;
 ///
 /// async fn closed() -> Response {
 ///     portcullis_axum::respond(Reply::detail(403, "Sign-up is closed"))

@@ -8,7 +8,7 @@ use axum::http::Uri;
 use axum::http::header::ALLOW;
 use axum::response::Response;
 use axum::routing::any;
-use portcullis_core::{Fallback, Found, Mount};
+use portcullis_core::adapter::{Fallback, Found, Mount};
 use tower_service::Service;
 
 use crate::exchange::{head, respond};
@@ -19,7 +19,7 @@ use crate::runtime::AxumRuntime;
 ///
 /// # Addresses of clients
 /// The throttle uses the address that a [`TrustedProxies`](crate::TrustedProxies) or another layer
-/// has put into the request's extensions as a [`RemoteAddress`](portcullis_core::RemoteAddress), or
+/// has put into the request's extensions as a [`RemoteAddress`](portcullis_core::adapter::RemoteAddress), or
 /// else the peer address of the connection. **axum has that only in an app that is served by
 /// `into_make_service_with_connect_info::<SocketAddr>()`.** Without it all clients are strangers to
 /// the throttle, and whoever guesses passwords can keep the owner of an account out; the log then
@@ -31,7 +31,8 @@ use crate::runtime::AxumRuntime;
 /// ```
 /// use axum::Router;
 /// use portcullis_axum::LoginRoutes;
-/// use portcullis_core::{Mount, TokenEndpoint};
+/// use portcullis_core::adapter::Mount;
+/// use portcullis_core::TokenEndpoint;
 ///
 /// /// Has `POST /auth/login`.
 /// fn router(endpoint: TokenEndpoint) -> Router {

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use axum::extract::Request;
 use axum::http::HeaderValue;
-use portcullis_core::RemoteAddress;
+use portcullis_core::adapter::RemoteAddress;
 use tower_layer::Layer;
 use tower_service::Service;
 

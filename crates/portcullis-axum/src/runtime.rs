@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portcullis_core::{BoxFuture, Runtime};
+use portcullis_core::adapter::{BoxFuture, Runtime};
 use tokio::runtime::Handle;
 
 #[derive(Debug)]

@@ -19,9 +19,10 @@ use axum::response::Response;
 use axum::routing::get;
 use futures_util::stream::iter;
 use portcullis_axum::{Bearer, BearerOf, BearerRejection, LoginRoutes, TrustedProxies};
-use portcullis_core::{
-    BearerGuard, GuardOf, MemoryThrottleStore, Mount, RemoteAddress, Scheme, Throttle,
-};
+use portcullis_core::adapter::{Mount, RemoteAddress, Scheme};
+use portcullis_core::guard::GuardOf;
+use portcullis_core::memory::MemoryThrottleStore;
+use portcullis_core::{BearerGuard, Throttle};
 use portcullis_testkit::{fastapi, signed_in};
 use tower::ServiceExt;
 use tracing::span::{Attributes, Id, Record};

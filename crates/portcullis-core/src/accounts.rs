@@ -6,20 +6,19 @@ use std::time::SystemTime;
 
 use thiserror::Error as ThisError;
 
+use crate::adapter::Caller;
 use crate::audit::{Audit, LoginEvent, LoginEventKind};
 use crate::authenticator::{Authenticator, DisabledUsers};
 use crate::clock::Clock;
-use crate::credential_store::{Credential, CredentialStore, UserId, UserStatus, Username};
+use crate::endpoint::TokenRefusal;
 use crate::error::{Error, ErrorKind};
-use crate::outcome::TokenRefusal;
 use crate::password::{PasswordHash, PasswordPolicy, PasswordRefusal};
 use crate::password_check::{PasswordCheck, Sender};
 use crate::random::{OsRandom, SecureRandom};
 use crate::refresh::RefreshTokens;
-use crate::runtime::Caller;
 use crate::secret::Secret;
+use crate::store::{Credential, CredentialStore, TokenStore, UserId, UserStatus, Username};
 use crate::throttle::Throttle;
-use crate::token_store::TokenStore;
 
 /// Makes accounts, changes and deletes them. Clones share what it holds.
 ///
@@ -35,10 +34,9 @@ use crate::token_store::TokenStore;
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use std::sync::Arc;
 ///
-/// use portcullis_core::{
-///     Accounts, Argon2Params, Argon2idHasher, Authenticator, HashPool, MemoryCredentialStore,
-///     Secret, Username,
-/// };
+/// use portcullis_core::memory::MemoryCredentialStore;
+/// use portcullis_core::password::Argon2Params;
+/// use portcullis_core::{Accounts, Argon2idHasher, Authenticator, HashPool, Secret, Username};
 ///
 /// let pool = HashPool::inline(Arc::new(Argon2idHasher::new(Argon2Params::default())));
 /// let authenticator = Authenticator::new(Arc::new(MemoryCredentialStore::new()), pool)?;

@@ -10,10 +10,10 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use crate::credential_store::{UserId, Username};
 use crate::error::Error;
 use crate::hex::Hex;
 use crate::random::{OsRandom, SecureRandom, random_bytes};
+use crate::store::{UserId, Username};
 
 /// Hears of each login, of each refusal, and of what ends logins.
 ///
@@ -23,7 +23,8 @@ use crate::random::{OsRandom, SecureRandom, random_bytes};
 /// ```
 /// use std::sync::atomic::{AtomicU64, Ordering};
 ///
-/// use portcullis_core::{LoginEvent, LoginEventKind, LoginObserver};
+/// use portcullis_core::audit::{LoginEvent, LoginEventKind};
+/// use portcullis_core::LoginObserver;
 ///
 /// #[derive(Debug, Default)]
 /// struct CountRefusals(AtomicU64);

@@ -6,15 +6,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use crate::adapter::Caller;
 use crate::audit::RefusedBecause;
 use crate::clock::Clock;
-use crate::credential_store::{Credential, CredentialStore, UserId, UserStatus, Username};
 use crate::error::{Error, ErrorKind};
 use crate::password::{
     Arena, HashPool, MAX_PASSWORD_BYTES, PasswordHash, PasswordHasher, TargetTime, Verdict,
 };
-use crate::runtime::Caller;
 use crate::secret::Secret;
+use crate::store::{Credential, CredentialStore, UserId, UserStatus, Username};
 
 /// Checks passwords. The only place that decides whether one is right.
 ///

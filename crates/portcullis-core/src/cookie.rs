@@ -9,7 +9,8 @@ use crate::secret::Secret;
 /// How the cookie of a token is set: `HttpOnly` always, the rest as said here (RFC 6265bis §4.1.2).
 ///
 /// ```
-/// use portcullis_core::{RefreshTransport, TokenCookie};
+/// use portcullis_core::cookie::TokenCookie;
+/// use portcullis_core::RefreshTransport;
 ///
 /// let mut cookie = TokenCookie::refresh_token();
 /// cookie.name = "__Host-refresh".to_owned();
@@ -157,12 +158,12 @@ pub enum SameSite {
 #[non_exhaustive]
 pub enum RefreshTransport {
     /// In the body of the answer, for clients that keep them themselves. The login takes them as
-    /// `grant_type=refresh_token` (RFC 6749 §6), and [`Operation::Revoke`](crate::Operation::Revoke)
+    /// `grant_type=refresh_token` (RFC 6749 §6), and [`Operation::Revoke`](crate::adapter::Operation::Revoke)
     /// ends them.
     Body,
     /// In a cookie, for browsers: the body stays as it is, and no script can read them.
-    /// [`Operation::Refresh`](crate::Operation::Refresh) takes them and
-    /// [`Operation::LogOut`](crate::Operation::LogOut) ends them.
+    /// [`Operation::Refresh`](crate::adapter::Operation::Refresh) takes them and
+    /// [`Operation::LogOut`](crate::adapter::Operation::LogOut) ends them.
     Cookie(TokenCookie),
 }
 

@@ -11,7 +11,7 @@ pub type BoxError = Box<dyn StdError + Send + Sync + 'static>;
 /// Why an operation could not be carried out.
 ///
 /// An error means "we could not find out" or "we must refuse"; a wrong password is not an error
-/// but a [`Verdict`](crate::Verdict), and an absent user is `None`.
+/// but a [`Verdict`](crate::password::Verdict), and an absent user is `None`.
 ///
 /// [`Display`](fmt::Display) prints the kind and the sentence of the place that failed. The cause
 /// is reached only through [`source`](StdError::source), so that a chain prints nothing twice.

@@ -31,9 +31,8 @@ use crate::secret::Secret;
 /// can be tried.
 ///
 /// ```
-/// use portcullis_core::{
-///     Denial, Error, GateDecision, LoginCandidate, LoginGate, async_trait,
-/// };
+/// use portcullis_core::gate::{Denial, GateDecision, LoginCandidate};
+/// use portcullis_core::{Error, LoginGate, async_trait};
 ///
 /// /// Lets nobody in whose name does not end in the company's domain.
 /// #[derive(Debug)]

@@ -7,14 +7,13 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use crate::adapter::RequestHead;
+use crate::clock::UnixTime;
 use crate::cookie::cookie_values;
-use crate::credential_store::{Credential, CredentialStore, UserStatus};
 use crate::error::{Error, ErrorKind};
-use crate::reply::Reply;
-use crate::request::RequestHead;
-use crate::responder::{Answer, FastApi, Responder};
+use crate::responder::{Answer, FastApi, Reply, Responder};
+use crate::store::{Credential, CredentialStore, UserStatus};
 use crate::token::{Claims, TokenVerifier};
-use crate::unix_time::UnixTime;
 
 /// Lets requests through that carry a valid access token (RFC 6750 §2.1).
 ///
@@ -26,10 +25,10 @@ use crate::unix_time::UnixTime;
 /// # async fn main() -> Result<(), portcullis_core::Error> {
 /// use std::sync::Arc;
 ///
-/// use portcullis_core::{
-///     AccessTokenPolicy, BearerGuard, MemoryTokenStore, OpaqueIssuer, RequestHead, TokenIssuer,
-///     TokenRequest, UserId,
-/// };
+/// use portcullis_core::adapter::RequestHead;
+/// use portcullis_core::memory::MemoryTokenStore;
+/// use portcullis_core::token::TokenRequest;
+/// use portcullis_core::{AccessTokenPolicy, BearerGuard, OpaqueIssuer, TokenIssuer, UserId};
 ///
 /// let policy = AccessTokenPolicy::new("https://login.example", "https://api.example");
 /// let issuer = OpaqueIssuer::new(policy, Arc::new(MemoryTokenStore::new()));
@@ -97,7 +96,7 @@ impl BearerGuard {
 
     /// Reads the token after another scheme than `Bearer` in the `Authorization` header, such as
     /// `Token`. Schemes are compared without regard to case. The challenges of the built-in responders stay
-    /// those of `Bearer`; a [`Responder`] of your own, or a [`Wording`](crate::Wording), has others.
+    /// those of `Bearer`; a [`Responder`] of your own, or a [`Wording`](crate::responder::Wording), has others.
     #[must_use]
     pub fn with_scheme(mut self, scheme: impl Into<Cow<'static, str>>) -> Self {
         self.scheme = scheme.into();
@@ -225,7 +224,8 @@ impl AsRef<Self> for BearerGuard {
 /// `K` is a type that stands for the kind and is never made:
 ///
 /// ```
-/// use portcullis_core::{BearerGuard, GuardOf};
+/// use portcullis_core::guard::GuardOf;
+/// use portcullis_core::BearerGuard;
 ///
 /// enum Staff {}
 ///
@@ -384,7 +384,7 @@ impl std::error::Error for BearerRejection {
 /// `Bearer` alone has the empty token, which no verifier accepts. Header bytes are Latin-1.
 ///
 /// ```
-/// use portcullis_core::bearer_token;
+/// use portcullis_core::guard::bearer_token;
 ///
 /// assert_eq!(bearer_token(Some(b"bearer  a.b.c")).as_deref(), Some("a.b.c"));
 /// assert_eq!(bearer_token(Some(b"Bearer")).as_deref(), Some(""));

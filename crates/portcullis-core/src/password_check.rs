@@ -2,13 +2,13 @@
 
 use std::net::IpAddr;
 
+use crate::adapter::Caller;
 use crate::audit::{Audit, LoginEvent, LoginEventKind};
 use crate::authenticator::{AuthenticatedUser, Authentication, Authenticator, DisabledUsers};
-use crate::credential_store::Username;
+use crate::endpoint::TokenRefusal;
 use crate::error::{Error, ErrorKind};
-use crate::outcome::TokenRefusal;
-use crate::runtime::Caller;
 use crate::secret::Secret;
+use crate::store::Username;
 use crate::throttle::{Admission, Attempt, Throttle};
 use crate::token::short_client_id;
 

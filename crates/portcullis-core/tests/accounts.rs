@@ -6,12 +6,18 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use portcullis_core::accounts::{ResetRefusal, SignUpRefusal};
+use portcullis_core::authenticator::Authentication;
+use portcullis_core::endpoint::TokenRefusal;
+use portcullis_core::memory::{
+    MemoryCredentialStore, MemoryRefreshStore, MemoryThrottleStore, MemoryTokenStore,
+};
+use portcullis_core::password::{HashPoolConfig, PasswordPolicy};
+use portcullis_core::store::UserStatus;
+use portcullis_core::token::TokenRequest;
 use portcullis_core::{
-    AccessTokenPolicy, Accounts, Authentication, Authenticator, BearerGuard, CredentialStore,
-    ErrorKind, HashPool, HashPoolConfig, MemoryCredentialStore, MemoryRefreshStore,
-    MemoryThrottleStore, MemoryTokenStore, OpaqueIssuer, PasswordPolicy, RefreshTokens,
-    ResetRefusal, Secret, SignUpRefusal, Throttle, TokenIssuer, TokenRefusal, TokenRequest, UserId,
-    UserStatus, Username,
+    AccessTokenPolicy, Accounts, Authenticator, BearerGuard, CredentialStore, ErrorKind, HashPool,
+    OpaqueIssuer, RefreshTokens, Secret, Throttle, TokenIssuer, UserId, Username,
 };
 use portcullis_testkit::{FakeHasher, Faults, Faulty, ManualClock};
 use tokio::task::yield_now;
@@ -363,7 +369,7 @@ impl Site {
         &self,
         current: &str,
         new: &str,
-    ) -> Result<portcullis_core::ChangedPassword, TokenRefusal> {
+    ) -> Result<portcullis_core::accounts::ChangedPassword, TokenRefusal> {
         let changed = self
             .accounts
             .change_password(&self.ada, secret(current), secret(new), None);

@@ -6,7 +6,8 @@ use std::cell::RefCell;
 
 use argon2::password_hash::phc::{self, Output, ParamsString, Salt};
 use argon2::{Algorithm, Argon2, AssociatedData, Params, ParamsBuilder, Version};
-use portcullis_core::{Arena, Argon2Params, Argon2idHasher, PasswordHash, PasswordHasher, Verdict};
+use portcullis_core::Argon2idHasher;
+use portcullis_core::password::{Arena, Argon2Params, PasswordHash, PasswordHasher, Verdict};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 

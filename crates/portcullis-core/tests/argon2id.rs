@@ -2,10 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use portcullis_core::{
-    Arena, Argon2Limits, Argon2Params, Argon2idHasher, ErrorKind, PasswordHash, PasswordHasher,
-    Verdict,
+use portcullis_core::password::{
+    Arena, Argon2Limits, Argon2Params, PasswordHash, PasswordHasher, Verdict,
 };
+use portcullis_core::{Argon2idHasher, ErrorKind};
 
 /// `m=8, t=1`: fast, and strong enough for nothing.
 fn weak() -> Argon2idHasher {

@@ -4,10 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use portcullis_core::authenticator::Authentication;
+use portcullis_core::clock::Clock;
+use portcullis_core::memory::MemoryCredentialStore;
+use portcullis_core::password::{HashPoolConfig, PasswordHash};
+use portcullis_core::store::UserStatus;
+use portcullis_core::token::TokenRequest;
 use portcullis_core::{
-    Authentication, Authenticator, BoxError, Clock, Credential, CredentialStore, HashPool,
-    HashPoolConfig, MemoryCredentialStore, PasswordHash, Secret, TokenRequest, UserId, UserStatus,
-    Username,
+    Authenticator, BoxError, Credential, CredentialStore, HashPool, Secret, UserId, Username,
 };
 use portcullis_testkit::{FakeHasher, HashWork, ManualClock};
 

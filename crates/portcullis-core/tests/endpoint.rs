@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use portcullis_core::endpoint::{GrantTypePolicy, LoginRequest, TokenRefusal};
+use portcullis_core::memory::MemoryCredentialStore;
+use portcullis_core::responder::{Answer as Said, FastApi, Reply, Rfc6749};
+use portcullis_core::token::{TokenRequest, TokenResponse};
 use portcullis_core::{
-    Answer as Said, Authenticator, BoxError, Credential, CredentialStore, Error, ErrorKind,
-    FastApi, GrantTypePolicy, HashPool, LoginRequest, MemoryCredentialStore, Reply, Responder,
-    Rfc6749, Secret, TokenEndpoint, TokenIssuer, TokenRefusal, TokenRequest, TokenResponse, UserId,
-    Username, async_trait,
+    Authenticator, BoxError, Credential, CredentialStore, Error, ErrorKind, HashPool, Responder,
+    Secret, TokenEndpoint, TokenIssuer, UserId, Username, async_trait,
 };
 use portcullis_testkit::fastapi::{self, Answer, Case};
 use portcullis_testkit::{BrokenStore, FakeHasher};
@@ -267,9 +269,9 @@ async fn check(endpoint: &TokenEndpoint, body: &str, status: u16, answer: &str) 
 async fn users() -> Result<Arc<MemoryCredentialStore>, BoxError> {
     let store = MemoryCredentialStore::new();
     let hasher = FakeHasher::new(1);
-    let arena = &mut portcullis_core::Arena::new();
+    let arena = &mut portcullis_core::password::Arena::new();
     for (id, (username, password)) in (1..).zip(fastapi::USERS) {
-        use portcullis_core::PasswordHasher as _;
+        use portcullis_core::password::PasswordHasher as _;
         let hash = hasher.hash(password.as_bytes(), arena)?;
         let mut credential = Credential::new(UserId::new(id.to_string()), Username::new(username))
             .with_password_hash(hash);

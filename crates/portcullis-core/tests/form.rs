@@ -2,9 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
-use portcullis_core::{
-    FormData, FormError, FormValue, GrantTypePolicy, PasswordGrant, ValidationErrors,
-};
+use portcullis_core::endpoint::{GrantTypePolicy, PasswordGrant};
+use portcullis_core::form::{FormData, FormError, FormValue, ValidationErrors};
 
 type Read<'a> = Result<Option<FormValue<'a>>, FormError>;
 

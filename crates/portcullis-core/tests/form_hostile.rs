@@ -1,6 +1,7 @@
 //! Forms made of arbitrary bytes, and of pieces of valid forms put together at random.
 
-use portcullis_core::{FormData, GrantTypePolicy, PasswordGrant};
+use portcullis_core::endpoint::{GrantTypePolicy, PasswordGrant};
+use portcullis_core::form::FormData;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::RngSeed;

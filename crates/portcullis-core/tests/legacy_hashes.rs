@@ -13,11 +13,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
 
+use portcullis_core::authenticator::Authentication;
+use portcullis_core::clock::Clock;
+use portcullis_core::memory::MemoryCredentialStore;
+use portcullis_core::password::{
+    Arena, Argon2Limits, Argon2Params, BcryptScheme, HashPoolConfig, HashScheme,
+    MAX_PASSWORD_BYTES, MigratingHasher, PasswordHash, PasswordHasher, Pbkdf2Scheme, ScryptLimits,
+    ScryptScheme, Verdict,
+};
 use portcullis_core::{
-    Arena, Argon2Limits, Argon2Params, Argon2idHasher, Authentication, Authenticator, BcryptScheme,
-    Clock, Credential, CredentialStore, Error, ErrorKind, HashPool, HashPoolConfig, HashScheme,
-    MAX_PASSWORD_BYTES, MemoryCredentialStore, MigratingHasher, PasswordHash, PasswordHasher,
-    Pbkdf2Scheme, ScryptLimits, ScryptScheme, Secret, UserId, Username, Verdict,
+    Argon2idHasher, Authenticator, Credential, CredentialStore, Error, ErrorKind, HashPool, Secret,
+    UserId, Username,
 };
 use portcullis_testkit::ManualClock;
 use proptest::prelude::*;

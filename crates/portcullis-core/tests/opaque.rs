@@ -5,9 +5,12 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use portcullis_core::memory::MemoryTokenStore;
+use portcullis_core::store::{TokenHash, TokenStore};
+use portcullis_core::token::{OpaqueVerifier, TokenRequest};
 use portcullis_core::{
-    AccessTokenPolicy, Claims, Error, ErrorKind, MemoryTokenStore, OpaqueIssuer, OpaqueVerifier,
-    Secret, TokenHash, TokenIssuer, TokenRequest, TokenStore, TokenVerifier, UserId, async_trait,
+    AccessTokenPolicy, Claims, Error, ErrorKind, OpaqueIssuer, Secret, TokenIssuer, TokenVerifier,
+    UserId, async_trait,
 };
 use portcullis_testkit::{ManualClock, SeededRandom};
 

@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
 use std::time::{Duration, SystemTime};
 
-use portcullis_core::{
-    Arena, BoxError, Error, ErrorKind, HashPool, HashPoolConfig, HashPoolMetrics, PasswordHash,
-    PasswordHasher, Secret, Verdict,
+use portcullis_core::password::{
+    Arena, HashPoolConfig, HashPoolMetrics, PasswordHash, PasswordHasher, Verdict,
 };
+use portcullis_core::{BoxError, Error, ErrorKind, HashPool, Secret};
 use portcullis_testkit::ManualClock;
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv6Addr, SocketAddr};
 
-use portcullis_core::{Origin, Route, Routes, Scheme};
+use portcullis_core::adapter::{Origin, Route, Routes, Scheme};
 use portcullis_testkit::fastapi;
 use proptest::prelude::*;
 

@@ -5,11 +5,16 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use portcullis_core::adapter::RemoteAddress;
+use portcullis_core::clock::Clock;
+use portcullis_core::endpoint::LoginRequest;
+use portcullis_core::memory::{MemoryCredentialStore, MemoryThrottleStore};
+use portcullis_core::responder::{Reply, Rfc6749};
+use portcullis_core::store::{ThrottleKey, ThrottleRecord, ThrottleStore};
+use portcullis_core::throttle::{Admission, Attempt, ThrottlePolicy};
 use portcullis_core::{
-    Admission, Attempt, Authenticator, BoxError, Clock, Credential, CredentialStore, ErrorKind,
-    HashPool, LoginRequest, MemoryCredentialStore, MemoryThrottleStore, RemoteAddress, Reply,
-    Rfc6749, Throttle, ThrottleKey, ThrottlePolicy, ThrottleRecord, ThrottleStore, TokenEndpoint,
-    UserId, Username,
+    Authenticator, BoxError, Credential, CredentialStore, ErrorKind, HashPool, Throttle,
+    TokenEndpoint, UserId, Username,
 };
 use portcullis_testkit::{BrokenStore, FakeHasher, FakeTokens, ManualClock};
 

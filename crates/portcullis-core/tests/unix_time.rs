@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use portcullis_core::UnixTime;
+use portcullis_core::clock::UnixTime;
 
 #[test]
 fn what_is_outside_of_1970_to_9999_is_none_or_the_nearest() {

@@ -2,10 +2,8 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
-use portcullis_core::{
-    AccessTokenPolicy, Error, ErrorKind, Secret, TokenIssuer, TokenRequest, TokenResponse,
-    async_trait,
-};
+use portcullis_core::token::{TokenRequest, TokenResponse};
+use portcullis_core::{AccessTokenPolicy, Error, ErrorKind, Secret, TokenIssuer, async_trait};
 use serde_json::Value;
 
 use crate::key::SigningKey;

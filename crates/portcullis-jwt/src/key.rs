@@ -7,7 +7,8 @@ use std::fmt;
 
 use jsonwebtoken::jwk::EllipticCurve;
 use jsonwebtoken::{DecodingKey, EncodingKey};
-use portcullis_core::{Error, ErrorKind, SecureRandom};
+use portcullis_core::random::SecureRandom;
+use portcullis_core::{Error, ErrorKind};
 use zeroize::Zeroizing;
 
 // jsonwebtoken's `encode` and `decode` use a process-wide provider, and panic if both features are

@@ -7,9 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
-use portcullis_core::{
-    AccessTokenPolicy, Claims, Error, ErrorKind, TokenVerifier, UnixTime, async_trait,
-};
+use portcullis_core::clock::UnixTime;
+use portcullis_core::{AccessTokenPolicy, Claims, Error, ErrorKind, TokenVerifier, async_trait};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 

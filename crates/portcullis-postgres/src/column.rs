@@ -3,7 +3,8 @@
 use std::fmt::Display;
 use std::time::SystemTime;
 
-use portcullis_core::{Error, ErrorKind, UnixTime};
+use portcullis_core::clock::UnixTime;
+use portcullis_core::{Error, ErrorKind};
 use serde_json::{Map, Value};
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;

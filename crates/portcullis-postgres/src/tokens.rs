@@ -2,7 +2,8 @@
 
 use std::time::SystemTime;
 
-use portcullis_core::{Claims, Error, ErrorKind, TokenHash, TokenStore, UserId, async_trait};
+use portcullis_core::store::{TokenHash, TokenStore};
+use portcullis_core::{Claims, Error, ErrorKind, UserId, async_trait};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 

@@ -2,9 +2,10 @@
 
 use std::time::SystemTime;
 
+use portcullis_core::password::PasswordHash;
+use portcullis_core::store::UserStatus;
 use portcullis_core::{
-    Credential, CredentialStore, Error, ErrorKind, PasswordHash, UserId, UserStatus, Username,
-    async_trait,
+    Credential, CredentialStore, Error, ErrorKind, UserId, Username, async_trait,
 };
 use sqlx::Row;
 use sqlx::postgres::PgRow;

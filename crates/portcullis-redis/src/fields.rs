@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::time::SystemTime;
 
-use portcullis_core::{Error, UnixTime};
+use portcullis_core::Error;
+use portcullis_core::clock::UnixTime;
 use serde_json::{Map, Value};
 
 use crate::error::{cannot_store, corrupt};

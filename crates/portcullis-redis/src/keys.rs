@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use portcullis_core::{Error, ErrorKind, FamilyKey, ThrottleKey, TokenHash, UserId, Username};
+use portcullis_core::store::{FamilyKey, ThrottleKey, TokenHash};
+use portcullis_core::{Error, ErrorKind, UserId, Username};
 
 /// Names the keys of one store.
 ///

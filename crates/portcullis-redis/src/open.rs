@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use portcullis_core::{Error, ErrorKind, TokenHash, Username};
+use portcullis_core::store::TokenHash;
+use portcullis_core::{Error, ErrorKind, Username};
 use redis::cluster::ClusterClientBuilder;
 use redis::io::tcp::TcpSettings;
 use redis::{Client, ConnectionInfo, InfoDict, IntoConnectionInfo};

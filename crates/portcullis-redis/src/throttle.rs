@@ -2,7 +2,8 @@
 
 use std::time::SystemTime;
 
-use portcullis_core::{Error, ThrottleKey, ThrottleRecord, ThrottleStore, async_trait};
+use portcullis_core::store::{ThrottleKey, ThrottleRecord, ThrottleStore};
+use portcullis_core::{Error, async_trait};
 
 use crate::fields::drop_at;
 use crate::script::REPLACE_ATTEMPTS;

@@ -3,9 +3,11 @@
 use std::time::SystemTime;
 
 use futures_util::future::try_join_all;
+use portcullis_core::clock::UnixTime;
+use portcullis_core::password::PasswordHash;
+use portcullis_core::store::UserStatus;
 use portcullis_core::{
-    Credential, CredentialStore, Error, ErrorKind, PasswordHash, UnixTime, UserId, UserStatus,
-    Username, async_trait,
+    Credential, CredentialStore, Error, ErrorKind, UserId, Username, async_trait,
 };
 
 use crate::connection::Call;

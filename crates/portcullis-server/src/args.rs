@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use clap::builder::FalseyValueParser;
 use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
-use portcullis::{Argon2Params, Scheme};
+use portcullis::adapter::Scheme;
+use portcullis::password::Argon2Params;
 
 /// A login server: POST /v1/login takes the OAuth2 password form and answers a bearer token.
 #[derive(Debug, Parser)]

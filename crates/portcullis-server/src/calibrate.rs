@@ -3,7 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use portcullis::{Arena, Argon2Limits, Argon2Params, Clock, PasswordHasher, SystemClock};
+use portcullis::clock::{Clock, SystemClock};
+use portcullis::password::{Arena, Argon2Limits, Argon2Params, PasswordHasher};
 
 use crate::args::CalibrateArgs;
 use crate::failure::Failure;

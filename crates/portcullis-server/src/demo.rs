@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use portcullis::adapter::Scheme;
 use portcullis::jwt::{JwtIssuer, SigningKey};
-use portcullis::{AccessTokenPolicy, Accounts, Authenticator, Scheme, Secret, Throttle, Username};
+use portcullis::{AccessTokenPolicy, Accounts, Authenticator, Secret, Throttle, Username};
 
 use crate::args::DemoArgs;
 use crate::failure::Failure;

@@ -1,6 +1,7 @@
 //! Reads the lines of `user import`.
 
-use portcullis::{PasswordHash, UserStatus};
+use portcullis::password::PasswordHash;
+use portcullis::store::UserStatus;
 
 /// One user to add.
 #[derive(Debug)]

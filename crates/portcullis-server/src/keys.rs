@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use portcullis::jwt::{SigningKey, VerifyingKey};
-use portcullis::{Error, OsRandom, SecureRandom};
+use portcullis::random::SecureRandom;
+use portcullis::{Error, OsRandom};
 use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 

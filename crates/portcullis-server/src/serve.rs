@@ -15,10 +15,12 @@ use actix_web::middleware::Condition;
 use actix_web::web::{self, Data};
 use actix_web::{App, HttpResponse, HttpServer};
 use portcullis::actix::{Bearer, LoginRoutes, TrustedProxies};
+use portcullis::adapter::{Mount, Operation, Scheme};
+use portcullis::cookie::TokenCookie;
+use portcullis::password::{Argon2Params, HashPoolConfig};
 use portcullis::{
-    Argon2Params, Argon2idHasher, Authenticator, BearerGuard, CredentialStore, HashPool,
-    HashPoolConfig, Mount, Operation, RefreshTokens, RefreshTransport, Scheme, Throttle,
-    TokenCookie, TokenEndpoint, openapi,
+    Argon2idHasher, Authenticator, BearerGuard, CredentialStore, HashPool, RefreshTokens,
+    RefreshTransport, Throttle, TokenEndpoint, openapi,
 };
 use serde::Serialize;
 

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis::jwt::{JwtIssuer, JwtVerifier, VerifyingKey};
+use portcullis::refresh::RefreshPolicy;
+use portcullis::store::{RefreshStore, TokenStore};
 use portcullis::{
-    AccessTokenPolicy, Error, OpaqueIssuer, RefreshPolicy, RefreshStore, RefreshTokens, Stores,
-    TokenIssuer, TokenStore, TokenVerifier,
+    AccessTokenPolicy, Error, OpaqueIssuer, RefreshTokens, Stores, TokenIssuer, TokenVerifier,
 };
 
 use crate::args::{RefreshArgs, TokenArgs, TokenKind, TokenStoreArgs};

@@ -3,10 +3,12 @@
 use std::io::{self, IsTerminal, Read, Write};
 use std::sync::Arc;
 
+use portcullis::accounts::{ResetRefusal, SignUpRefusal};
+use portcullis::password::{Argon2Params, PasswordHash, PasswordPolicy};
+use portcullis::store::UserStatus;
 use portcullis::{
-    Accounts, Argon2Params, Argon2idHasher, Authenticator, Credential, CredentialStore, ErrorKind,
-    HashPool, PasswordHash, PasswordPolicy, RefreshTokens, ResetRefusal, Secret, SignUpRefusal,
-    Stores, Throttle, UserId, UserStatus, Username,
+    Accounts, Argon2idHasher, Authenticator, Credential, CredentialStore, ErrorKind, HashPool,
+    RefreshTokens, Secret, Stores, Throttle, UserId, Username,
 };
 use zeroize::{Zeroize, Zeroizing};
 

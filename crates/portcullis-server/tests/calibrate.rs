@@ -7,7 +7,8 @@ mod common;
 use std::path::Path;
 use std::process::Output;
 
-use portcullis::{Argon2Params, Username};
+use portcullis::Username;
+use portcullis::password::Argon2Params;
 
 #[test]
 fn calibrate_recommends_parameters_that_serve_takes() {

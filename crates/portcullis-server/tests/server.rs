@@ -11,7 +11,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use common::{Server, add_user};
-use portcullis::{Admission, Clock, Throttle, Username};
+use portcullis::clock::Clock;
+use portcullis::throttle::Admission;
+use portcullis::{Throttle, Username};
 use portcullis_testkit::ManualClock;
 
 const PASSWORD: &str = "correct horse battery staple";

@@ -2,7 +2,8 @@
 
 use std::time::SystemTime;
 
-use portcullis_core::{Error, ErrorKind, UnixTime};
+use portcullis_core::clock::UnixTime;
+use portcullis_core::{Error, ErrorKind};
 use serde_json::{Map, Value};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;

@@ -2,9 +2,8 @@
 
 use std::time::SystemTime;
 
-use portcullis_core::{
-    Error, ErrorKind, FamilyKey, FamilyRecord, RefreshStore, UserId, async_trait,
-};
+use portcullis_core::store::{FamilyKey, FamilyRecord, RefreshStore};
+use portcullis_core::{Error, ErrorKind, UserId, async_trait};
 
 use crate::column::seconds;
 use crate::error::from_driver;

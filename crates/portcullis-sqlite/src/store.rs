@@ -9,7 +9,7 @@ use crate::error::from_driver;
 use crate::{migration, open};
 
 /// A [`CredentialStore`](portcullis_core::CredentialStore) and a
-/// [`TokenStore`](portcullis_core::TokenStore) in a SQLite database. Clones share its connections.
+/// [`TokenStore`](portcullis_core::store::TokenStore) in a SQLite database. Clones share its connections.
 #[derive(Clone, Debug)]
 pub struct SqliteStore {
     pool: SqlitePool,

@@ -2,9 +2,9 @@
 
 use std::time::SystemTime;
 
-use portcullis_core::{
-    Claims, Error, ErrorKind, TokenHash, TokenStore, UnixTime, UserId, async_trait,
-};
+use portcullis_core::clock::UnixTime;
+use portcullis_core::store::{TokenHash, TokenStore};
+use portcullis_core::{Claims, Error, ErrorKind, UserId, async_trait};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 

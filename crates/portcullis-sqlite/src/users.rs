@@ -2,10 +2,10 @@
 
 use std::time::SystemTime;
 
-use portcullis_core::{
-    Credential, CredentialStore, Error, PasswordHash, UnixTime, UserId, UserStatus, Username,
-    async_trait,
-};
+use portcullis_core::clock::UnixTime;
+use portcullis_core::password::PasswordHash;
+use portcullis_core::store::UserStatus;
+use portcullis_core::{Credential, CredentialStore, Error, UserId, Username, async_trait};
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Row, Sqlite};

@@ -5,10 +5,9 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use portcullis_core::{
-    Claims, Credential, CredentialStore, ErrorKind, PasswordHash, RefreshStore, ThrottleStore,
-    TokenHash, TokenStore, UserId, Username,
-};
+use portcullis_core::password::PasswordHash;
+use portcullis_core::store::{RefreshStore, ThrottleStore, TokenHash, TokenStore};
+use portcullis_core::{Claims, Credential, CredentialStore, ErrorKind, UserId, Username};
 use portcullis_sqlite::{SqlitePool, SqliteStore};
 use portcullis_testkit::{
     Outcome, Subject, check, credential_store, race_of_processes_over_attempts,

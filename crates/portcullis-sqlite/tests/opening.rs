@@ -7,7 +7,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use portcullis_core::{Credential, CredentialStore, ErrorKind, TokenStore, UserId, Username};
+use portcullis_core::store::TokenStore;
+use portcullis_core::{Credential, CredentialStore, ErrorKind, UserId, Username};
 use portcullis_sqlite::{SqlitePool, SqliteStore};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 

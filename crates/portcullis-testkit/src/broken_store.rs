@@ -2,10 +2,13 @@
 
 use std::time::SystemTime;
 
+use portcullis_core::password::PasswordHash;
+use portcullis_core::store::{
+    FamilyKey, FamilyRecord, RefreshStore, ThrottleKey, ThrottleRecord, ThrottleStore, TokenHash,
+    TokenStore, UserStatus,
+};
 use portcullis_core::{
-    Claims, Credential, CredentialStore, Error, ErrorKind, FamilyKey, FamilyRecord, PasswordHash,
-    RefreshStore, ThrottleKey, ThrottleRecord, ThrottleStore, TokenHash, TokenStore, UserId,
-    UserStatus, Username, async_trait,
+    Claims, Credential, CredentialStore, Error, ErrorKind, UserId, Username, async_trait,
 };
 
 /// A store of everything, in which everything fails. Its errors hold a secret, which must not get

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use portcullis_core::{Arena, Error, ErrorKind, PasswordHash, PasswordHasher, Verdict};
+use portcullis_core::password::{Arena, PasswordHash, PasswordHasher, Verdict};
+use portcullis_core::{Error, ErrorKind};
 
 use crate::manual_clock::ManualClock;
 
@@ -15,7 +16,7 @@ use crate::manual_clock::ManualClock;
 /// It remembers the work it was given, so that a test can compare what two logins cost.
 ///
 /// ```
-/// use portcullis_core::{Arena, PasswordHasher, Verdict};
+/// use portcullis_core::password::{Arena, PasswordHasher, Verdict};
 /// use portcullis_testkit::{FakeHasher, HashWork};
 ///
 /// let hasher = FakeHasher::new(1);

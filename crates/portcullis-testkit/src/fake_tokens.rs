@@ -2,9 +2,9 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
+use portcullis_core::token::{TokenRequest, TokenResponse};
 use portcullis_core::{
-    Claims, Error, ErrorKind, Secret, TokenIssuer, TokenRequest, TokenResponse, TokenVerifier,
-    UserId, async_trait,
+    Claims, Error, ErrorKind, Secret, TokenIssuer, TokenVerifier, UserId, async_trait,
 };
 
 /// Gives everybody the access token `good`, and takes it from anybody for that of the user `ada`.

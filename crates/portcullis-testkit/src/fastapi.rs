@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use portcullis_core::memory::MemoryCredentialStore;
+use portcullis_core::password::{Arena, PasswordHasher};
 use portcullis_core::{
-    Arena, Authenticator, Credential, CredentialStore, Error, HashPool, MemoryCredentialStore,
-    PasswordHasher, TokenEndpoint, UserId, Username,
+    Authenticator, Credential, CredentialStore, Error, HashPool, TokenEndpoint, UserId, Username,
 };
 use serde::Deserialize;
 

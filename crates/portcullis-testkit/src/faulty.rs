@@ -3,10 +3,13 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use portcullis_core::password::PasswordHash;
+use portcullis_core::store::{
+    FamilyKey, FamilyRecord, RefreshStore, ThrottleKey, ThrottleRecord, ThrottleStore, TokenHash,
+    TokenStore, UserStatus,
+};
 use portcullis_core::{
-    Claims, Credential, CredentialStore, Error, ErrorKind, FamilyKey, FamilyRecord, PasswordHash,
-    RefreshStore, ThrottleKey, ThrottleRecord, ThrottleStore, TokenHash, TokenStore, UserId,
-    UserStatus, Username, async_trait,
+    Claims, Credential, CredentialStore, Error, ErrorKind, UserId, Username, async_trait,
 };
 
 /// A store of any kind over another, which tells [`Faults`] of each call and fails where they say.
@@ -17,7 +20,8 @@ use portcullis_core::{
 /// # async fn main() {
 /// use std::sync::Arc;
 ///
-/// use portcullis_core::{CredentialStore, ErrorKind, MemoryCredentialStore, UserId};
+/// use portcullis_core::memory::MemoryCredentialStore;
+/// use portcullis_core::{CredentialStore, ErrorKind, UserId};
 /// use portcullis_testkit::{Faults, Faulty};
 ///
 /// let faults = Arc::new(Faults::new());

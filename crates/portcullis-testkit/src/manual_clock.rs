@@ -3,14 +3,14 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use portcullis_core::Clock;
+use portcullis_core::clock::Clock;
 
 /// A clock that stands still until it is moved.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
 ///
-/// use portcullis_core::Clock;
+/// use portcullis_core::clock::Clock;
 /// use portcullis_testkit::ManualClock;
 ///
 /// let clock = ManualClock::new(SystemTime::UNIX_EPOCH);

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use portcullis_core::{BoxFuture, Runtime};
+use portcullis_core::adapter::{BoxFuture, Runtime};
 
 /// A [`Runtime`] that keeps timers and tasks until it is told to go on.
 ///
@@ -15,7 +15,7 @@ use portcullis_core::{BoxFuture, Runtime};
 /// # async fn main() {
 /// use std::time::Duration;
 ///
-/// use portcullis_core::Runtime;
+/// use portcullis_core::adapter::Runtime;
 /// use portcullis_testkit::ManualRuntime;
 ///
 /// let runtime = ManualRuntime::leak();

@@ -7,10 +7,11 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use portcullis_core::{
-    CredentialStore, Error, ErrorKind, PasswordHash, RefreshStore, ThrottleKey, ThrottleRecord,
-    ThrottleStore, TokenHash, TokenStore, UserId, Username,
+use portcullis_core::password::PasswordHash;
+use portcullis_core::store::{
+    RefreshStore, ThrottleKey, ThrottleRecord, ThrottleStore, TokenHash, TokenStore,
 };
+use portcullis_core::{CredentialStore, Error, ErrorKind, UserId, Username};
 use tokio::runtime::Builder;
 
 use crate::credential_store::user;
@@ -29,7 +30,7 @@ use crate::token_store::claims;
 /// ```no_run
 /// use std::sync::Arc;
 ///
-/// # use portcullis_core::MemoryCredentialStore as MyStore;
+/// # use portcullis_core::memory::MemoryCredentialStore as MyStore;
 /// # async fn open_my_store(_: &str) -> MyStore { MyStore::new() }
 /// # let directory = "/tmp/mine";
 /// // In the test `of_processes_that_race_one_wins` of tests/conformance.rs:

@@ -4,14 +4,15 @@ use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use portcullis_core::{AccountHash, LoginEvent, LoginEventKind, LoginObserver};
+use portcullis_core::LoginObserver;
+use portcullis_core::audit::{AccountHash, LoginEvent, LoginEventKind};
 
 /// Remembers the events that it hears, in order.
 ///
 /// ```
 /// use std::sync::Arc;
 ///
-/// use portcullis_core::Audit;
+/// use portcullis_core::audit::Audit;
 /// use portcullis_testkit::RecordingObserver;
 ///
 /// let observer = Arc::new(RecordingObserver::new());

@@ -2,14 +2,15 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use portcullis_core::{BoxError, SecureRandom};
+use portcullis_core::BoxError;
+use portcullis_core::random::SecureRandom;
 
 /// Bytes that follow from a seed: the same in every run, **predictable by anybody**.
 ///
 /// The generator is `SplitMix64` (Steele, Lea and Flood, 2014).
 ///
 /// ```
-/// use portcullis_core::SecureRandom;
+/// use portcullis_core::random::SecureRandom;
 /// use portcullis_testkit::SeededRandom;
 ///
 /// let (mut one, mut same) = ([0; 20], [0; 20]);

@@ -15,7 +15,7 @@ use portcullis_core::{BearerGuard, Claims, Error, ErrorKind, TokenVerifier, User
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
-/// use portcullis_core::RequestHead;
+/// use portcullis_core::adapter::RequestHead;
 /// use portcullis_testkit::signed_in;
 ///
 /// let (guard, authorization) = signed_in("ada", ["read"]);

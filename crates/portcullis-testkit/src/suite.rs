@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{fmt, io};
 
-use portcullis_core::{CredentialStore, Error, RefreshStore, ThrottleStore, TokenStore};
+use portcullis_core::store::{RefreshStore, ThrottleStore, TokenStore};
+use portcullis_core::{CredentialStore, Error};
 use tokio::runtime::Builder;
 
 /// What checking a property tells: nothing, or how it was violated.
@@ -17,7 +18,7 @@ pub type Outcome = Result<(), Violation>;
 /// `subject` runs on that runtime too: a store may need it to open.
 ///
 /// ```
-/// use portcullis_core::MemoryCredentialStore;
+/// use portcullis_core::memory::MemoryCredentialStore;
 /// use portcullis_testkit::{check, credential_store};
 ///
 /// check(async { MemoryCredentialStore::new() }, credential_store::absent_is_none)?;

@@ -7,9 +7,12 @@ use std::fs;
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
+use portcullis_core::clock::UnixTime;
+use portcullis_core::memory::MemoryCredentialStore;
+use portcullis_core::password::PasswordHash;
+use portcullis_core::store::UserStatus;
 use portcullis_core::{
-    Credential, CredentialStore, Error, ErrorKind, MemoryCredentialStore, PasswordHash, UnixTime,
-    UserId, UserStatus, Username, async_trait,
+    Credential, CredentialStore, Error, ErrorKind, UserId, Username, async_trait,
 };
 use portcullis_testkit::{Outcome, Subject, credential_store};
 

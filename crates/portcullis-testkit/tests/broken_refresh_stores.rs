@@ -7,10 +7,9 @@ use std::fs;
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
-use portcullis_core::{
-    Error, ErrorKind, FamilyKey, FamilyRecord, MemoryRefreshStore, RefreshStore, UserId,
-    async_trait,
-};
+use portcullis_core::memory::MemoryRefreshStore;
+use portcullis_core::store::{FamilyKey, FamilyRecord, RefreshStore};
+use portcullis_core::{Error, ErrorKind, UserId, async_trait};
 use portcullis_testkit::{Outcome, Subject, refresh_store};
 use tokio::task::yield_now;
 

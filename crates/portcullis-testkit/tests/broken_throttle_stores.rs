@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::time::{Duration, SystemTime};
 
-use portcullis_core::{
-    Error, ErrorKind, MemoryThrottleStore, ThrottleKey, ThrottleRecord, ThrottleStore, async_trait,
-};
+use portcullis_core::memory::MemoryThrottleStore;
+use portcullis_core::store::{ThrottleKey, ThrottleRecord, ThrottleStore};
+use portcullis_core::{Error, ErrorKind, async_trait};
 use portcullis_testkit::{Outcome, Subject, throttle_store};
 use tokio::task::yield_now;
 

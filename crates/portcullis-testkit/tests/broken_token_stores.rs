@@ -7,10 +7,10 @@ use std::fs;
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
-use portcullis_core::{
-    Claims, Error, ErrorKind, MemoryTokenStore, TokenHash, TokenStore, UnixTime, UserId,
-    async_trait,
-};
+use portcullis_core::clock::UnixTime;
+use portcullis_core::memory::MemoryTokenStore;
+use portcullis_core::store::{TokenHash, TokenStore};
+use portcullis_core::{Claims, Error, ErrorKind, UserId, async_trait};
 use portcullis_testkit::{Outcome, Subject, token_store};
 use tokio::task::yield_now;
 

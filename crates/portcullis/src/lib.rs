@@ -1,4 +1,9 @@
 #![doc = include_str!("../README.md")]
+//!
+//! [`FastApi`]: responder::FastApi
+//! [`Mount::with_scheme`]: adapter::Mount::with_scheme
+//! [`Rfc6749`]: responder::Rfc6749
+//! [`Wording`]: responder::Wording
 
 pub use portcullis_core::*;
 

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use portcullis_core::{
-    CredentialStore, Error, ErrorKind, MemoryCredentialStore, MemoryRefreshStore,
-    MemoryThrottleStore, MemoryTokenStore, RefreshStore, ThrottleStore, TokenStore,
+use portcullis_core::memory::{
+    MemoryCredentialStore, MemoryRefreshStore, MemoryThrottleStore, MemoryTokenStore,
 };
+use portcullis_core::store::{RefreshStore, ThrottleStore, TokenStore};
+use portcullis_core::{CredentialStore, Error, ErrorKind};
 #[cfg(feature = "postgres")]
 use portcullis_postgres::PostgresStore;
 #[cfg(feature = "redis")]

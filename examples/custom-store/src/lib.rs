@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use portcullis_core::password::PasswordHash;
+use portcullis_core::store::UserStatus;
 use portcullis_core::{
-    Credential, CredentialStore, Error, ErrorKind, PasswordHash, UserId, UserStatus, Username,
-    async_trait,
+    Credential, CredentialStore, Error, ErrorKind, UserId, Username, async_trait,
 };
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;

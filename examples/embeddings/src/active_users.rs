@@ -1,6 +1,8 @@
 //! A say between the right password and the token.
 
-use portcullis::{Denial, Error, GateDecision, LoginCandidate, LoginGate, UserStatus, async_trait};
+use portcullis::gate::{Denial, GateDecision, LoginCandidate};
+use portcullis::store::UserStatus;
+use portcullis::{Error, LoginGate, async_trait};
 
 /// Tells users who are disabled that they are, once their password is right.
 #[derive(Debug)]

@@ -5,9 +5,9 @@ use std::fmt;
 use pasetors::keys::SymmetricKey;
 use pasetors::token::{Local, UntrustedToken};
 use pasetors::version4::{LocalToken, V4};
+use portcullis::token::{TokenRequest, TokenResponse};
 use portcullis::{
-    AccessTokenPolicy, Claims, Error, ErrorKind, Secret, TokenIssuer, TokenRequest, TokenResponse,
-    TokenVerifier, async_trait,
+    AccessTokenPolicy, Claims, Error, ErrorKind, Secret, TokenIssuer, TokenVerifier, async_trait,
 };
 
 /// Issues and verifies such tokens. What they say is up to the policy; this only encodes it.

@@ -4,10 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::UNIX_EPOCH;
 
-use portcullis::{
-    Challenge, Clock, Denial, Error, ErrorKind, GateDecision, LoginCandidate, LoginGate, UserId,
-    async_trait,
-};
+use portcullis::clock::Clock;
+use portcullis::gate::{Challenge, Denial, GateDecision, LoginCandidate};
+use portcullis::{Error, ErrorKind, LoginGate, UserId, async_trait};
 use totp_rs::Totp;
 
 /// Asks users who have a secret for a code, in the form field `totp`.

@@ -7,8 +7,9 @@ use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
+use portcullis::password::Argon2Params;
 use portcullis::postgres::PgPool;
-use portcullis::{Argon2Params, Argon2idHasher, HashPool, OsRandom, Secret, UserId};
+use portcullis::{Argon2idHasher, HashPool, OsRandom, Secret, UserId};
 use portcullis_testservers::postgres;
 use sqlx::{AssertSqlSafe, Executor};
 

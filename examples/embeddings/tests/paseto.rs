@@ -5,9 +5,9 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use embeddings::Paseto;
 use pasetors::keys::SymmetricKey;
+use portcullis::token::TokenRequest;
 use portcullis::{
-    AccessTokenPolicy, Credential, ErrorKind, TokenIssuer, TokenRequest, TokenVerifier, UserId,
-    Username,
+    AccessTokenPolicy, Credential, ErrorKind, TokenIssuer, TokenVerifier, UserId, Username,
 };
 use portcullis_testkit::ManualClock;
 

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use embeddings::TotpGate;
+use portcullis::clock::Clock;
+use portcullis::endpoint::LoginRequest;
 use portcullis::{
-    Accounts, Authenticator, Clock, HashPool, LoginRequest, Secret, Stores, Throttle,
-    TokenEndpoint, Username,
+    Accounts, Authenticator, HashPool, Secret, Stores, Throttle, TokenEndpoint, Username,
 };
 use portcullis_testkit::{FakeHasher, FakeTokens, ManualClock};
 use totp_rs::{Builder, Totp};
@@ -68,7 +69,7 @@ impl Site {
         let stores = Stores::memory();
         let pool = HashPool::inline(Arc::new(FakeHasher::new(1)));
         let authenticator = Authenticator::new(stores.credentials, pool).unwrap();
-        let mut policy = portcullis::PasswordPolicy::default();
+        let mut policy = portcullis::password::PasswordPolicy::default();
         policy.min_code_points = 1;
         let ada = Accounts::new(authenticator.clone())
             .with_policy(policy)

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use portcullis_core::{Arena, PasswordHasher};
+use portcullis_core::password::{Arena, PasswordHasher};
 
 /// Hashes on every processor at once, since they share caches and memory, and adds up the rates.
 pub(crate) fn hashes_per_second(

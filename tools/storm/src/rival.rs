@@ -8,7 +8,8 @@ use actix_web::web::{self, Data, Payload};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
 use clap::ValueEnum;
-use portcullis_core::{FormData, GrantTypePolicy, PasswordGrant};
+use portcullis_core::endpoint::{GrantTypePolicy, PasswordGrant};
+use portcullis_core::form::FormData;
 
 /// Where a rival hashes.
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]

@@ -10,7 +10,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
-use portcullis_core::{Argon2Params, Argon2idHasher};
+use portcullis_core::Argon2idHasher;
+use portcullis_core::password::Argon2Params;
 use portcullis_testservers::{postgres, redis};
 use tempfile::TempDir;
 

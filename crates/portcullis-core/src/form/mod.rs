@@ -24,10 +24,13 @@ mod multipart;
 mod params;
 mod urlencoded;
 
+mod validation;
+pub use validation::{ValidationError, ValidationErrorKind, ValidationErrors};
+
 /// A parsed form. It borrows the body, and wipes the text it had to decode when dropped.
 ///
 /// ```
-/// use portcullis_core::{FormData, FormValue};
+/// use portcullis_core::form::{FormData, FormValue};
 ///
 /// let form = FormData::parse(
 ///     Some(b"application/x-www-form-urlencoded"),
@@ -36,7 +39,7 @@ mod urlencoded;
 /// assert_eq!(form.value("username"), Some(FormValue::Text("ada@example.com")));
 /// assert_eq!(form.value("otp"), Some(FormValue::Text("2")));
 /// assert_eq!(form.value("scope"), None);
-/// # Ok::<(), portcullis_core::FormError>(())
+/// # Ok::<(), portcullis_core::form::FormError>(())
 /// ```
 pub struct FormData<'a> {
     fields: Vec<Field<'a>>,

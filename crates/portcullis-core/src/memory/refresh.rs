@@ -8,9 +8,8 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 
-use crate::credential_store::UserId;
 use crate::error::{Error, ErrorKind};
-use crate::refresh_store::{FamilyKey, FamilyRecord, RefreshStore};
+use crate::store::{FamilyKey, FamilyRecord, RefreshStore, UserId};
 
 /// A [`RefreshStore`] that forgets everything when it is dropped.
 #[derive(Default)]

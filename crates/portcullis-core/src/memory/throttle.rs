@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 
 use crate::error::Error;
-use crate::throttle_store::{ThrottleKey, ThrottleRecord, ThrottleStore};
+use crate::store::{ThrottleKey, ThrottleRecord, ThrottleStore};
 
 /// A [`ThrottleStore`] for one process, that forgets everything when it is dropped.
 ///

@@ -8,10 +8,9 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 
-use crate::credential_store::UserId;
 use crate::error::{Error, ErrorKind};
+use crate::store::{TokenHash, TokenStore, UserId};
 use crate::token::Claims;
-use crate::token_store::{TokenHash, TokenStore};
 
 /// A [`TokenStore`] that forgets everything when it is dropped.
 #[derive(Default)]

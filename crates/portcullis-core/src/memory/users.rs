@@ -8,10 +8,10 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 
-use crate::credential_store::{Credential, CredentialStore, UserId, UserStatus, Username};
+use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind};
 use crate::password::PasswordHash;
-use crate::unix_time::UnixTime;
+use crate::store::{Credential, CredentialStore, UserId, UserStatus, Username};
 
 /// A [`CredentialStore`] that forgets everything when it is dropped.
 #[derive(Default)]

@@ -20,7 +20,8 @@ use crate::random::{OsRandom, SecureRandom};
 /// Django writes them (`argon2$argon2id$...`).
 ///
 /// ```
-/// use portcullis_core::{Arena, Argon2Params, Argon2idHasher, PasswordHasher, Verdict};
+/// use portcullis_core::password::{Arena, Argon2Params, PasswordHasher, Verdict};
+/// use portcullis_core::Argon2idHasher;
 ///
 /// # fn main() -> Result<(), portcullis_core::Error> {
 /// let hasher = Argon2idHasher::new(Argon2Params::default());

@@ -18,10 +18,8 @@ use crate::error::Error;
 #[cfg_attr(not(all(feature = "bcrypt", feature = "scrypt")), doc = "```ignore")]
 /// use std::sync::Arc;
 ///
-/// use portcullis_core::{
-///     Argon2Params, Argon2idHasher, BcryptScheme, HashPool, HashPoolConfig, MigratingHasher,
-///     ScryptScheme,
-/// };
+/// use portcullis_core::password::{Argon2Params, BcryptScheme, HashPoolConfig, MigratingHasher, ScryptScheme};
+/// use portcullis_core::{Argon2idHasher, HashPool};
 ///
 /// # fn main() -> Result<(), portcullis_core::Error> {
 /// let current = Arc::new(Argon2idHasher::new(Argon2Params::default()));

@@ -32,7 +32,7 @@ pub(crate) use target_time::TargetTime;
 
 /// A way to hash passwords: CPU-bound, synchronous, without I/O.
 ///
-/// Its methods run on the threads of a [`HashPool`](crate::HashPool), each with an [`Arena`] of
+/// Its methods run on the threads of a [`HashPool`], each with an [`Arena`] of
 /// its own, reused from hash to hash.
 pub trait PasswordHasher: Debug + Send + Sync + 'static {
     /// Hashes a password with a new salt, at the current parameters.

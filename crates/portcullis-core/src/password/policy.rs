@@ -14,7 +14,8 @@ pub const MAX_PASSWORD_BYTES: usize = 4_096;
 /// It says nothing about existing passwords: a login accepts whatever was set.
 ///
 /// ```
-/// use portcullis_core::{PasswordPolicy, Secret};
+/// use portcullis_core::password::PasswordPolicy;
+/// use portcullis_core::Secret;
 ///
 /// let policy = PasswordPolicy::default();
 /// assert!(policy.check(&Secret::from("short".to_owned())).is_err());

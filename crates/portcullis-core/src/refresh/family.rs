@@ -11,9 +11,9 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::RefreshPolicy;
-use crate::refresh_store::FamilyKey;
+use crate::clock::UnixTime;
 use crate::secret::Secret;
-use crate::unix_time::UnixTime;
+use crate::store::FamilyKey;
 
 /// All refresh tokens that come of one login, of which the last is good. Field order is the order
 /// in the store; times are in milliseconds since 1970 where nothing else is said.

@@ -5,15 +5,13 @@ use std::time::{Duration, SystemTime};
 
 use zeroize::Zeroizing;
 
-use crate::clock::{Clock, SystemClock, unix_time};
-use crate::credential_store::UserId;
+use crate::clock::{Clock, SystemClock, UnixTime, unix_time};
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::housekeeping::Housekeeping;
 use crate::random::{OsRandom, SecureRandom, random_bytes};
-use crate::refresh_store::{FamilyKey, FamilyRecord, RefreshStore};
 use crate::secret::Secret;
+use crate::store::{FamilyKey, FamilyRecord, RefreshStore, UserId};
 use crate::token::{TokenRequest, short_client_id};
-use crate::unix_time::UnixTime;
 
 mod family;
 
@@ -35,7 +33,9 @@ use family::{Family, Login, Nonce, Standing, Token, TokenSecret};
 /// # async fn main() -> Result<(), portcullis_core::Error> {
 /// use std::sync::Arc;
 ///
-/// use portcullis_core::{MemoryRefreshStore, RefreshTokens, TokenRequest, UserId};
+/// use portcullis_core::memory::MemoryRefreshStore;
+/// use portcullis_core::token::TokenRequest;
+/// use portcullis_core::{RefreshTokens, UserId};
 ///
 /// let tokens = RefreshTokens::new(Arc::new(MemoryRefreshStore::new()));
 /// let ada = UserId::new("ada");

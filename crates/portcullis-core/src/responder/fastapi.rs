@@ -8,11 +8,11 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value};
 
 use super::{Answer, Responder, WWW_AUTHENTICATE, insufficient_scope};
+use crate::endpoint::{Login, TokenRefusal};
 use crate::error::{Error, ErrorKind};
 use crate::guard::BearerRefusal;
-use crate::outcome::{Login, TokenRefusal};
 use crate::password::PasswordRefusal;
-use crate::reply::{Detail, Reply};
+use crate::responder::{Detail, Reply};
 
 /// Answers as FastAPI 0.165.0 does, byte for byte: `{"detail": ...}`, and exactly `access_token` and
 /// `token_type` with a token.
@@ -21,7 +21,7 @@ use crate::reply::{Detail, Reply};
 /// more members in the answer to a login. Both can be said here:
 ///
 /// ```
-/// use portcullis_core::{FastApi, RefusalKind, Wording};
+/// use portcullis_core::responder::{FastApi, RefusalKind, Wording};
 ///
 /// let answers = FastApi::new()
 ///     .with_wording(

@@ -2,14 +2,17 @@
 
 use std::fmt::Debug;
 
+use crate::endpoint::{Login, TokenRefusal};
 use crate::guard::BearerRefusal;
-use crate::outcome::{Login, TokenRefusal};
-use crate::reply::Reply;
 
 mod fastapi;
-mod rfc6749;
-
 pub use fastapi::{FastApi, RefusalKind, Wording};
+
+mod reply;
+pub(crate) use reply::Detail;
+pub use reply::Reply;
+
+mod rfc6749;
 pub use rfc6749::Rfc6749;
 
 /// Decides in which shape everything is answered: [`FastApi`] (the default), [`Rfc6749`], or one of
@@ -24,7 +27,9 @@ pub use rfc6749::Rfc6749;
 /// the others on:
 ///
 /// ```
-/// use portcullis_core::{Answer, FastApi, Reply, Responder, TokenRefusal};
+/// use portcullis_core::endpoint::TokenRefusal;
+/// use portcullis_core::responder::{Answer, FastApi, Reply};
+/// use portcullis_core::Responder;
 ///
 /// #[derive(Debug, Default)]
 /// struct Ours {

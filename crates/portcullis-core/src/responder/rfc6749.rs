@@ -4,11 +4,11 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{Answer, Responder, WWW_AUTHENTICATE, insufficient_scope};
+use crate::endpoint::{Login, TokenRefusal};
 use crate::error::Error;
+use crate::form::{ValidationErrorKind, ValidationErrors};
 use crate::guard::BearerRefusal;
-use crate::outcome::{Login, TokenRefusal};
-use crate::reply::Reply;
-use crate::validation::{ValidationErrorKind, ValidationErrors};
+use crate::responder::Reply;
 
 /// Answers as RFC 6749 §5.1 and §5.2 have it: `expires_in` (seconds) and `scope` with the token, and
 /// `{"error": ..., "error_description": ...}` for a refusal. A request that a

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::ThrottlePolicy;
-use crate::throttle_store::ThrottleKey;
-use crate::unix_time::UnixTime;
+use crate::clock::UnixTime;
+use crate::store::ThrottleKey;
 
 /// The attempts on one account. Field order is the order in the store.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::clock::{Clock, SystemClock, unix_time};
-use crate::credential_store::Username;
 use crate::error::{Error, ErrorKind};
 use crate::housekeeping::Housekeeping;
-use crate::throttle_store::{ThrottleKey, ThrottleRecord, ThrottleStore};
+use crate::store::{ThrottleKey, ThrottleRecord, ThrottleStore, Username};
 
 mod attempts;
 
@@ -41,7 +40,9 @@ use attempts::{Attempts, Mark, Source};
 /// # async fn main() -> Result<(), portcullis_core::Error> {
 /// use std::sync::Arc;
 ///
-/// use portcullis_core::{Admission, MemoryThrottleStore, Throttle, Username};
+/// use portcullis_core::memory::MemoryThrottleStore;
+/// use portcullis_core::throttle::Admission;
+/// use portcullis_core::{Throttle, Username};
 ///
 /// let throttle = Throttle::new(Arc::new(MemoryThrottleStore::new()));
 /// let ada = Username::new("ada");

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_core::{
-    Arena, CredentialStore, ErrorKind, PasswordHasher, RefreshTransport, TokenCookie,
-    TokenEndpoint, UserId, UserStatus,
-};
+use portcullis_core::cookie::TokenCookie;
+use portcullis_core::password::{Arena, PasswordHasher};
+use portcullis_core::store::UserStatus;
+use portcullis_core::{CredentialStore, ErrorKind, RefreshTransport, TokenEndpoint, UserId};
 use portcullis_testkit::FakeHasher;
 
 use crate::rig::*;

@@ -1,6 +1,7 @@
 //! Which cookies are set, and which no browser would take.
 
-use portcullis_core::{ErrorKind, RefreshTransport, SameSite, TokenCookie};
+use portcullis_core::cookie::{SameSite, TokenCookie};
+use portcullis_core::{ErrorKind, RefreshTransport};
 
 use crate::rig::*;
 

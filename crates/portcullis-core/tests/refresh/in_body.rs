@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use portcullis_core::{
-    CredentialStore, Operation, RefreshTransport, Rfc6749, TokenEndpoint, TokenRefusal, Username,
-};
+use portcullis_core::adapter::Operation;
+use portcullis_core::endpoint::TokenRefusal;
+use portcullis_core::responder::Rfc6749;
+use portcullis_core::{CredentialStore, RefreshTransport, TokenEndpoint, Username};
 
 use crate::rig::*;
 

@@ -4,12 +4,17 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use portcullis_core::cookie::TokenCookie;
+use portcullis_core::endpoint::LoginRequest;
+use portcullis_core::memory::{MemoryCredentialStore, MemoryRefreshStore};
+use portcullis_core::password::{Arena, HashPoolConfig, PasswordHasher};
+use portcullis_core::responder::{Reply, Rfc6749};
+use portcullis_core::store::{FamilyKey, FamilyRecord, RefreshStore};
+use portcullis_core::token::{TokenRequest, TokenResponse};
 use portcullis_core::{
-    Arena, Authenticator, BoxError, Credential, CredentialStore, Error, ErrorKind, FamilyKey,
-    FamilyRecord, HashPool, HashPoolConfig, LoginRequest, MemoryCredentialStore,
-    MemoryRefreshStore, PasswordHasher, RefreshStore, RefreshTokens, RefreshTransport, Reply,
-    Rfc6749, Secret, TokenCookie, TokenEndpoint, TokenIssuer, TokenRequest, TokenResponse, UserId,
-    Username, async_trait,
+    Authenticator, BoxError, Credential, CredentialStore, Error, ErrorKind, HashPool,
+    RefreshTokens, RefreshTransport, Secret, TokenEndpoint, TokenIssuer, UserId, Username,
+    async_trait,
 };
 use portcullis_testkit::{FakeHasher, ManualClock, SeededRandom};
 
@@ -94,7 +99,7 @@ impl Site {
     }
 
     pub(crate) fn clock_now(&self) -> SystemTime {
-        use portcullis_core::Clock;
+        use portcullis_core::clock::Clock;
         self.clock.now()
     }
 

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use portcullis_core::{Credential, ErrorKind, RefreshPolicy, TokenRequest, UserId, Username};
+use portcullis_core::refresh::RefreshPolicy;
+use portcullis_core::token::TokenRequest;
+use portcullis_core::{Credential, ErrorKind, UserId, Username};
 
 use crate::rig::*;
 

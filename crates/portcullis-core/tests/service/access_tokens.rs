@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use portcullis_core::token::{ClaimsSource, OpaqueVerifier, TokenRequest};
 use portcullis_core::{
-    AccessTokenPolicy, Claims, ClaimsSource, Credential, Error, ErrorKind, OpaqueVerifier,
-    TokenIssuer, TokenRequest, TokenVerifier, UserId, Username, async_trait,
+    AccessTokenPolicy, Claims, Credential, Error, ErrorKind, TokenIssuer, TokenVerifier, UserId,
+    Username, async_trait,
 };
 use serde_json::{Map, Value, json};
 

@@ -1,6 +1,9 @@
 //! In which order an account changes, shown by failing each step.
 
-use portcullis_core::{Accounts, Error, ResetRefusal, Secret, TokenRefusal, UserId, UserStatus};
+use portcullis_core::accounts::ResetRefusal;
+use portcullis_core::endpoint::TokenRefusal;
+use portcullis_core::store::UserStatus;
+use portcullis_core::{Accounts, Error, Secret, UserId};
 
 use crate::house::{House, LOGIN, cookie, is_admitted, member, post};
 

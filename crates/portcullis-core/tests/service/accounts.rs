@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use portcullis_core::{
-    ErrorKind, PasswordHash, PasswordRefusal, ResetRefusal, Secret, SignUpRefusal, TokenRefusal,
-    UserId, UserStatus, Username,
-};
+use portcullis_core::accounts::{ResetRefusal, SignUpRefusal};
+use portcullis_core::endpoint::TokenRefusal;
+use portcullis_core::password::{PasswordHash, PasswordRefusal};
+use portcullis_core::store::UserStatus;
+use portcullis_core::{ErrorKind, Secret, UserId, Username};
 
 use crate::house::{ABROAD, House, LOGIN, cookie, is_admitted, member, post};
 

@@ -4,9 +4,11 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use portcullis_core::audit::{Audit, LogObserver, LoginEvent};
+use portcullis_core::endpoint::LoginRequest;
+use portcullis_core::gate::{Challenge, Denial, GateDecision, LoginCandidate};
 use portcullis_core::{
-    Audit, Challenge, Denial, Error, GateDecision, LogObserver, LoginCandidate, LoginEvent,
-    LoginGate, LoginObserver, LoginRequest, Secret, TokenEndpoint, UserId, Username, async_trait,
+    Error, LoginGate, LoginObserver, Secret, TokenEndpoint, UserId, Username, async_trait,
 };
 use portcullis_testkit::RecordedEvent;
 use tracing::field::{Field, Visit};
@@ -192,7 +194,7 @@ async fn why_a_login_was_refused_is_told_to_observers_alone() {
     let house = House::new().await;
     for (id, name, hash) in [("3", "none", None), ("4", "corrupt", Some("$what$"))] {
         let mut user = portcullis_core::Credential::new(UserId::new(id), Username::new(name));
-        user.password_hash = hash.map(portcullis_core::PasswordHash::new);
+        user.password_hash = hash.map(portcullis_core::password::PasswordHash::new);
         portcullis_core::CredentialStore::create(&*house.users, &user)
             .await
             .unwrap();

@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 
-use portcullis_core::{
-    Challenge, Denial, Error, ErrorKind, GateDecision, LoginCandidate, LoginGate, Reply, Rfc6749,
-    TokenEndpoint, UserStatus, async_trait,
-};
+use portcullis_core::gate::{Challenge, Denial, GateDecision, LoginCandidate};
+use portcullis_core::responder::{Reply, Rfc6749};
+use portcullis_core::store::UserStatus;
+use portcullis_core::{Error, ErrorKind, LoginGate, TokenEndpoint, async_trait};
 use portcullis_testkit::HashWork;
 
 use crate::house::{ABROAD, HOME, House, LOGIN, header, member, post, post_from, text};

@@ -3,10 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use portcullis_core::adapter::RequestHead;
+use portcullis_core::guard::{BearerRefusal, bearer_token};
+use portcullis_core::memory::MemoryCredentialStore;
+use portcullis_core::responder::Rfc6749;
+use portcullis_core::store::UserStatus;
 use portcullis_core::{
-    BearerGuard, BearerRefusal, Claims, Credential, CredentialStore, Error, ErrorKind,
-    MemoryCredentialStore, RequestHead, Rfc6749, TokenVerifier, UserId, UserStatus, Username,
-    async_trait, bearer_token,
+    BearerGuard, Claims, Credential, CredentialStore, Error, ErrorKind, TokenVerifier, UserId,
+    Username, async_trait,
 };
 use portcullis_testkit::fastapi;
 use serde_json::Value;

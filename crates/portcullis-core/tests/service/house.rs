@@ -5,12 +5,21 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use portcullis_core::adapter::RequestHead;
+use portcullis_core::audit::Audit;
+use portcullis_core::clock::Clock;
+use portcullis_core::cookie::TokenCookie;
+use portcullis_core::endpoint::LoginRequest;
+use portcullis_core::memory::{
+    MemoryCredentialStore, MemoryRefreshStore, MemoryThrottleStore, MemoryTokenStore,
+};
+use portcullis_core::password::{Arena, HashPoolConfig, PasswordHasher, PasswordPolicy};
+use portcullis_core::responder::Reply;
+use portcullis_core::store::{TokenStore, UserStatus};
 use portcullis_core::{
-    AccessTokenPolicy, Accounts, Arena, Audit, Authenticator, BearerGuard, Clock, Credential,
-    CredentialStore, HashPool, HashPoolConfig, LoginRequest, MemoryCredentialStore,
-    MemoryRefreshStore, MemoryThrottleStore, MemoryTokenStore, OpaqueIssuer, PasswordHasher,
-    PasswordPolicy, RefreshTokens, RefreshTransport, Reply, RequestHead, Throttle, TokenCookie,
-    TokenEndpoint, TokenIssuer, TokenStore, UserId, UserStatus, Username,
+    AccessTokenPolicy, Accounts, Authenticator, BearerGuard, Credential, CredentialStore, HashPool,
+    OpaqueIssuer, RefreshTokens, RefreshTransport, Throttle, TokenEndpoint, TokenIssuer, UserId,
+    Username,
 };
 use portcullis_testkit::{
     FakeHasher, Faults, Faulty, ManualClock, RecordingObserver, SeededRandom,

@@ -8,10 +8,11 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures_core::Stream;
-use portcullis_core::{
-    Error, ErrorKind, Found, GateDecision, LoginCandidate, LoginGate, Mount, Operation, Reply,
-    RequestHead, Rfc6749, Scheme, Secret, TokenCookie, async_trait,
-};
+use portcullis_core::adapter::{Found, Mount, Operation, RequestHead, Scheme};
+use portcullis_core::cookie::TokenCookie;
+use portcullis_core::gate::{GateDecision, LoginCandidate};
+use portcullis_core::responder::{Reply, Rfc6749};
+use portcullis_core::{Error, ErrorKind, LoginGate, Secret, async_trait};
 use portcullis_testkit::{HashWork, ManualRuntime};
 
 use crate::house::{ABROAD, House, LOGIN, cookie, header, headers, text};

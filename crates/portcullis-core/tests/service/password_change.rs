@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
-use portcullis_core::{
-    CredentialStore, Mount, Operation, Reply, RequestHead, Rfc6749, TokenCookie, TokenEndpoint,
-    TokenVerifier,
-};
+use portcullis_core::adapter::{Mount, Operation, RequestHead};
+use portcullis_core::cookie::TokenCookie;
+use portcullis_core::responder::{Reply, Rfc6749};
+use portcullis_core::{CredentialStore, TokenEndpoint, TokenVerifier};
 use portcullis_testkit::ManualRuntime;
 
 use crate::house::{FORM, House, LOGIN, cookie, header, headers, is_admitted, member, post, text};

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_core::{
-    Answer, BearerGuard, BearerRefusal, ErrorKind, FastApi, RefreshTransport, RefusalKind, Reply,
-    RequestHead, Responder, Rfc6749, TokenCookie, TokenRefusal, Wording,
-};
+use portcullis_core::adapter::RequestHead;
+use portcullis_core::cookie::TokenCookie;
+use portcullis_core::endpoint::TokenRefusal;
+use portcullis_core::guard::BearerRefusal;
+use portcullis_core::responder::{Answer, FastApi, RefusalKind, Reply, Rfc6749, Wording};
+use portcullis_core::{BearerGuard, ErrorKind, RefreshTransport, Responder};
 use serde_json::{Value, json};
 
 use crate::house::{House, LOGIN, cookie, header, headers, member, post, text};

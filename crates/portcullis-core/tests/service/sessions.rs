@@ -2,7 +2,8 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use portcullis_core::{CredentialStore, PasswordHash, UserId};
+use portcullis_core::password::PasswordHash;
+use portcullis_core::{CredentialStore, UserId};
 
 use crate::house::{DAY, House, LOGIN, cookie, is_admitted, member, post};
 

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use portcullis_core::token::{ClaimsSource, TokenRequest};
 use portcullis_core::{
-    AccessTokenPolicy, Claims, ClaimsSource, Credential, Error, ErrorKind, TokenIssuer,
-    TokenRequest, TokenVerifier, UserId, Username, async_trait,
+    AccessTokenPolicy, Claims, Credential, Error, ErrorKind, TokenIssuer, TokenVerifier, UserId,
+    Username, async_trait,
 };
 use portcullis_jwt::{JwtIssuer, JwtVerifier};
 use serde_json::{Map, Value, json};

@@ -4,7 +4,8 @@ use std::error::Error as _;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use portcullis_core::{Error, ErrorKind, TokenIssuer, TokenRequest, TokenVerifier, UserId};
+use portcullis_core::token::TokenRequest;
+use portcullis_core::{Error, ErrorKind, TokenIssuer, TokenVerifier, UserId};
 use portcullis_jwt::{Algorithm, SigningKey, VerifyingKey};
 
 use crate::*;

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use portcullis_core::{
-    BoxError, Claims, ErrorKind, SecureRandom, TokenIssuer, TokenRequest, TokenVerifier, UserId,
-};
+use portcullis_core::random::SecureRandom;
+use portcullis_core::token::TokenRequest;
+use portcullis_core::{BoxError, Claims, ErrorKind, TokenIssuer, TokenVerifier, UserId};
 use portcullis_jwt::{JwtIssuer, JwtVerifier, SigningKey, VerifyingKey};
 
 use crate::*;

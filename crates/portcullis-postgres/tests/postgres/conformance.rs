@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use portcullis_core::{
-    Claims, Credential, CredentialStore, PasswordHash, RefreshStore, ThrottleStore, TokenHash,
-    TokenStore, UserId, Username,
-};
+use portcullis_core::password::PasswordHash;
+use portcullis_core::store::{RefreshStore, ThrottleStore, TokenHash, TokenStore};
+use portcullis_core::{Claims, Credential, CredentialStore, UserId, Username};
 use portcullis_postgres::PostgresStore;
 use portcullis_testkit::{
     Outcome, Subject, check, credential_store, race_of_processes_over_attempts,

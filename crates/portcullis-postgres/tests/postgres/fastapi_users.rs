@@ -4,10 +4,11 @@ use std::env;
 use std::process::Command;
 use std::sync::Arc;
 
-use portcullis_core::{
-    Argon2Params, Argon2idHasher, Authentication, Authenticator, BcryptScheme, CredentialStore,
-    HashPool, HashPoolConfig, MigratingHasher, PasswordHash, Secret, Username,
+use portcullis_core::authenticator::Authentication;
+use portcullis_core::password::{
+    Argon2Params, BcryptScheme, HashPoolConfig, MigratingHasher, PasswordHash,
 };
+use portcullis_core::{Argon2idHasher, Authenticator, CredentialStore, HashPool, Secret, Username};
 use portcullis_postgres::{PostgresStore, TableMapping};
 
 use crate::schema::{Schema, run};

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use portcullis_core::ErrorKind::{AlreadyExists, Corrupt, Internal, InvalidConfig, Unsupported};
-use portcullis_core::{
-    Credential, CredentialStore, Error, PasswordHash, UserId, UserStatus, Username, async_trait,
-};
+use portcullis_core::password::PasswordHash;
+use portcullis_core::store::UserStatus;
+use portcullis_core::{Credential, CredentialStore, Error, UserId, Username, async_trait};
 use portcullis_postgres::{MappedTable, PgPool, PostgresStore, TableAccess, TableMapping};
 use portcullis_testkit::Subject;
 use portcullis_testservers::postgres;

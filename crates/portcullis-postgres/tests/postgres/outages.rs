@@ -7,9 +7,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use portcullis_core::ErrorKind::{InvalidConfig, Unavailable};
+use portcullis_core::endpoint::LoginRequest;
+use portcullis_core::password::{Arena, HashPoolConfig, PasswordHasher};
+use portcullis_core::responder::Reply;
+use portcullis_core::store::{TokenHash, TokenStore, UserStatus};
 use portcullis_core::{
-    Arena, Authenticator, Claims, Credential, CredentialStore, Error, HashPool, HashPoolConfig,
-    LoginRequest, PasswordHasher, Reply, TokenEndpoint, TokenHash, TokenStore, UserId, UserStatus,
+    Authenticator, Claims, Credential, CredentialStore, Error, HashPool, TokenEndpoint, UserId,
     Username,
 };
 use portcullis_postgres::{PgPool, PostgresStore};

@@ -4,10 +4,13 @@ use std::error::Error as StdError;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use portcullis_core::endpoint::LoginRequest;
+use portcullis_core::password::{Arena, HashPoolConfig, PasswordHasher};
+use portcullis_core::responder::Reply;
+use portcullis_core::store::{RefreshStore, ThrottleStore, TokenStore, UserStatus};
 use portcullis_core::{
-    Arena, Authenticator, Credential, CredentialStore, Error, ErrorKind, HashPool, HashPoolConfig,
-    LoginRequest, OsRandom, PasswordHasher, RefreshStore, Reply, ThrottleStore, TokenEndpoint,
-    TokenStore, UserId, UserStatus, Username,
+    Authenticator, Credential, CredentialStore, Error, ErrorKind, HashPool, OsRandom,
+    TokenEndpoint, UserId, Username,
 };
 use portcullis_redis::RedisStore;
 use portcullis_testkit::{FakeHasher, FakeTokens, Subject};

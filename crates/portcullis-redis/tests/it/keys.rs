@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, SystemTime};
 
-use portcullis_core::{
-    Admission, Claims, CredentialStore, RefreshTokens, Throttle, TokenHash, TokenRequest,
-    TokenStore, UserId,
-};
+use portcullis_core::store::{TokenHash, TokenStore};
+use portcullis_core::throttle::Admission;
+use portcullis_core::token::TokenRequest;
+use portcullis_core::{Claims, CredentialStore, RefreshTokens, Throttle, UserId};
 use portcullis_redis::RedisStore;
 use portcullis_testkit::{Outcome, check, credential_store, token_store};
 use portcullis_testservers::redis::Server;

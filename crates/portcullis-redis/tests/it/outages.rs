@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use portcullis_core::{CredentialStore, TokenStore};
+use portcullis_core::CredentialStore;
+use portcullis_core::store::TokenStore;
 use portcullis_redis::RedisStore;
 use portcullis_redis::redis::Client;
 use portcullis_testkit::{Subject, credential_store, token_store};

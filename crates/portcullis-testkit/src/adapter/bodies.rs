@@ -3,7 +3,7 @@
 use std::iter;
 use std::time::Duration;
 
-use portcullis_core::Mount;
+use portcullis_core::adapter::Mount;
 
 use super::client::Request;
 use super::{Adapter, AdapterApp, WRONG, endpoint};

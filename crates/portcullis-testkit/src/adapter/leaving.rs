@@ -4,10 +4,10 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use portcullis_core::{
-    Arena, Error, HashPool, HashPoolConfig, MemoryThrottleStore, PasswordHash, PasswordHasher,
-    Throttle, ThrottleKey, ThrottleRecord, ThrottleStore, TokenEndpoint, Verdict, async_trait,
-};
+use portcullis_core::memory::MemoryThrottleStore;
+use portcullis_core::password::{Arena, HashPoolConfig, PasswordHash, PasswordHasher, Verdict};
+use portcullis_core::store::{ThrottleKey, ThrottleRecord, ThrottleStore};
+use portcullis_core::{Error, HashPool, Throttle, TokenEndpoint, async_trait};
 use tokio::sync::watch;
 
 use super::client::Request;
@@ -71,7 +71,7 @@ pub async fn a_login_whose_client_has_gone_is_neither_hashed_nor_counted(
     equal("the work", &work, &vec![HashWork::Verify { cost: 1 }; 2])
 }
 
-/// [`ThrottlePolicy::delay_from`](portcullis_core::ThrottlePolicy::delay_from) by default.
+/// [`ThrottlePolicy::delay_from`](portcullis_core::throttle::ThrottlePolicy::delay_from) by default.
 const FREE: usize = 5;
 
 const TRIES: usize = 1000;

@@ -7,7 +7,8 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
-use portcullis_core::{BearerGuard, BoxFuture, Mount, TokenEndpoint};
+use portcullis_core::adapter::{BoxFuture, Mount};
+use portcullis_core::{BearerGuard, TokenEndpoint};
 use tokio::task::JoinHandle;
 
 use crate::fake_tokens::FakeTokens;

@@ -3,9 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
+use portcullis_core::cookie::TokenCookie;
+use portcullis_core::memory::{MemoryRefreshStore, MemoryThrottleStore};
 use portcullis_core::{
-    Accounts, HashPool, MemoryRefreshStore, MemoryThrottleStore, RefreshTokens, RefreshTransport,
-    Throttle, TokenCookie, TokenEndpoint,
+    Accounts, HashPool, RefreshTokens, RefreshTransport, Throttle, TokenEndpoint,
 };
 
 use super::client::{Request, Response};

@@ -1,6 +1,6 @@
 //! Each request goes where FastAPI would have it go.
 
-use portcullis_core::{Mount, Operation, Scheme};
+use portcullis_core::adapter::{Mount, Operation, Scheme};
 
 use super::client::Request;
 use super::{Adapter, AdapterApp, RIGHT, Site, endpoint};

@@ -4,7 +4,8 @@
 //! through. A backend may still be at work on a call that was abandoned, so what is seen right
 //! after it may be either state, and making the same call again must lead to the second.
 
-use portcullis_core::{Credential, CredentialStore, ErrorKind, PasswordHash};
+use portcullis_core::password::PasswordHash;
+use portcullis_core::{Credential, CredentialStore, ErrorKind};
 
 use super::{alice, is_absent, is_stored, user};
 use crate::property::{Call, MOST_POLLS, abandon, at, is_one_of};

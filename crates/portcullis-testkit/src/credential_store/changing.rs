@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use portcullis_core::{Credential, CredentialStore, Error, PasswordHash, UserStatus};
+use portcullis_core::password::PasswordHash;
+use portcullis_core::store::UserStatus;
+use portcullis_core::{Credential, CredentialStore, Error};
 
 use super::{alice, is_stored, user};
 use crate::property::{RIVALS, at, equal, race, race_of};

@@ -1,8 +1,8 @@
 //! Users come into being once, and whole.
 
-use portcullis_core::{
-    Credential, CredentialStore, Error, ErrorKind, PasswordHash, UserId, UserStatus, Username,
-};
+use portcullis_core::password::PasswordHash;
+use portcullis_core::store::UserStatus;
+use portcullis_core::{Credential, CredentialStore, Error, ErrorKind, UserId, Username};
 
 use super::{alice, is_absent, is_stored, user};
 use crate::property::{at, equal, race};

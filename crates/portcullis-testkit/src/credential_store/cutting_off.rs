@@ -2,7 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use portcullis_core::{Credential, CredentialStore, Error, PasswordHash};
+use portcullis_core::password::PasswordHash;
+use portcullis_core::{Credential, CredentialStore, Error};
 
 use super::{alice, is_stored, user};
 use crate::property::{END_OF_9999, RIVALS, at, equal, race};

@@ -1,6 +1,8 @@
 //! Users go once, and leave nothing behind.
 
-use portcullis_core::{CredentialStore, PasswordHash, UserStatus};
+use portcullis_core::CredentialStore;
+use portcullis_core::password::PasswordHash;
+use portcullis_core::store::UserStatus;
 
 use super::{alice, is_absent, is_stored, user};
 use crate::property::{RIVALS, at, equal, race};

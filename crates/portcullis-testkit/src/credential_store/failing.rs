@@ -1,7 +1,9 @@
 //! Not knowing never looks like knowing. These need a store that was broken on purpose.
 
 use portcullis_core::ErrorKind::{Corrupt, Unavailable};
-use portcullis_core::{Credential, CredentialStore, PasswordHash, UserStatus};
+use portcullis_core::password::PasswordHash;
+use portcullis_core::store::UserStatus;
+use portcullis_core::{Credential, CredentialStore};
 
 use super::alice;
 use crate::property::{at, fails};
@@ -41,7 +43,8 @@ pub async fn an_unreachable_store_is_unavailable(
 /// `user` was created in `subject` and then spoiled, by means that only the backend's test knows.
 ///
 /// ```
-/// # use portcullis_core::{Credential, MemoryCredentialStore, UserId, Username};
+/// # use portcullis_core::memory::MemoryCredentialStore;
+/// # use portcullis_core::{Credential, UserId, Username};
 /// # use portcullis_testkit::{check, credential_store};
 /// # let user = Credential::new(UserId::new("1"), Username::new("alice"));
 /// # let a_store_with_a_spoiled_user = async { MemoryCredentialStore::new() };

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use portcullis_core::{Credential, CredentialStore, PasswordHash, UserId, UserStatus, Username};
+use portcullis_core::password::PasswordHash;
+use portcullis_core::store::UserStatus;
+use portcullis_core::{Credential, CredentialStore, UserId, Username};
 
 use super::{is_absent, is_stored, user};
 use crate::property::{END_OF_9999, all_texts, at, equal, texts};

@@ -3,7 +3,9 @@
 //! [`credential_store_suite!`](crate::credential_store_suite) makes a test of each. All of them
 //! reach the store as `Arc<dyn CredentialStore>`.
 
-use portcullis_core::{Credential, CredentialStore, PasswordHash, UserId, UserStatus, Username};
+use portcullis_core::password::PasswordHash;
+use portcullis_core::store::UserStatus;
+use portcullis_core::{Credential, CredentialStore, UserId, Username};
 
 use crate::property::{at, equal};
 use crate::suite::{Outcome, Subject};
@@ -63,7 +65,7 @@ pub use listing::{list_pages_in_byte_order, list_starts_after_any_name};
 ///
 /// ```
 /// mod memory_store {
-///     use portcullis_core::MemoryCredentialStore;
+///     use portcullis_core::memory::MemoryCredentialStore;
 ///
 ///     portcullis_testkit::credential_store_suite!(async { MemoryCredentialStore::new() });
 /// }

@@ -4,7 +4,8 @@
 //! through. A backend may still be at work on a call that was abandoned, so what is seen right
 //! after it may be either state, and making the same call again must lead to the second.
 
-use portcullis_core::{ErrorKind, FamilyRecord, RefreshStore, UserId};
+use portcullis_core::store::{FamilyRecord, RefreshStore};
+use portcullis_core::{ErrorKind, UserId};
 
 use super::{alice, insert, is_stored, key, replace, revoke};
 use crate::property::{Call, MOST_POLLS, abandon, is_one_of};

@@ -1,6 +1,6 @@
 //! Housekeeping takes what has expired and leaves the rest.
 
-use portcullis_core::{FamilyKey, FamilyRecord, RefreshStore};
+use portcullis_core::store::{FamilyKey, FamilyRecord, RefreshStore};
 
 use super::{IN_2100, alice, ends_at, is_stored, key};
 use crate::property::{at, equal};

@@ -1,7 +1,7 @@
 //! Not knowing never looks like knowing. This needs a store that was broken on purpose.
 
 use portcullis_core::ErrorKind::Unavailable;
-use portcullis_core::RefreshStore;
+use portcullis_core::store::RefreshStore;
 
 use super::{alice, insert, key, replace};
 use crate::property::{at, fails};

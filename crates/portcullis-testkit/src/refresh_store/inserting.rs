@@ -2,7 +2,8 @@
 
 use std::iter;
 
-use portcullis_core::{Error, ErrorKind, FamilyRecord, RefreshStore, UserId};
+use portcullis_core::store::{FamilyRecord, RefreshStore};
+use portcullis_core::{Error, ErrorKind, UserId};
 
 use super::{alice, ends_at, in_2100, insert, is_stored, key, replace, revoke};
 use crate::property::{at, equal, fails, is_one_of, race};

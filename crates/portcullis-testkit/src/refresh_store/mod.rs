@@ -8,7 +8,8 @@
 
 use std::time::SystemTime;
 
-use portcullis_core::{Error, FamilyKey, FamilyRecord, RefreshStore, UserId};
+use portcullis_core::store::{FamilyKey, FamilyRecord, RefreshStore};
+use portcullis_core::{Error, UserId};
 
 use crate::property::{END_OF_9999, at, equal};
 use crate::suite::{Outcome, Subject};
@@ -48,7 +49,7 @@ pub use revoking::{
 ///
 /// ```
 /// mod memory_refresh_store {
-///     use portcullis_core::MemoryRefreshStore;
+///     use portcullis_core::memory::MemoryRefreshStore;
 ///
 ///     portcullis_testkit::refresh_store_suite!(async { MemoryRefreshStore::new() });
 /// }

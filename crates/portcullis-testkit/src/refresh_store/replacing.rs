@@ -1,6 +1,6 @@
 //! What is written is written over what was read, or not at all.
 
-use portcullis_core::RefreshStore;
+use portcullis_core::store::RefreshStore;
 
 use super::{alice, insert, is_stored, replace};
 use crate::property::{equal, race};

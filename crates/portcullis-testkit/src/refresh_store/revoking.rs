@@ -1,6 +1,7 @@
 //! Families go once, at once, and no other goes with them.
 
-use portcullis_core::{RefreshStore, UserId};
+use portcullis_core::UserId;
+use portcullis_core::store::RefreshStore;
 
 use super::{alice, insert, is_stored, replace, revoke};
 use crate::property::{RIVALS, equal, race, texts};

@@ -1,6 +1,6 @@
 //! Housekeeping takes what has expired and leaves the rest.
 
-use portcullis_core::{ThrottleKey, ThrottleRecord, ThrottleStore};
+use portcullis_core::store::{ThrottleKey, ThrottleRecord, ThrottleStore};
 
 use super::{IN_2100, is_stored, key};
 use crate::property::{at, equal};

@@ -1,7 +1,7 @@
 //! Not knowing never looks like knowing. This needs a store that was broken on purpose.
 
 use portcullis_core::ErrorKind::Unavailable;
-use portcullis_core::{ThrottleRecord, ThrottleStore};
+use portcullis_core::store::{ThrottleRecord, ThrottleStore};
 
 use super::{in_2100, key};
 use crate::property::{at, fails};

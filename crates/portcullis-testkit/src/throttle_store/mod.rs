@@ -8,7 +8,8 @@
 
 use std::time::SystemTime;
 
-use portcullis_core::{ThrottleKey, ThrottleRecord, ThrottleStore, Username};
+use portcullis_core::Username;
+use portcullis_core::store::{ThrottleKey, ThrottleRecord, ThrottleStore};
 
 use crate::property::{at, equal};
 use crate::suite::{Outcome, Subject};
@@ -33,7 +34,7 @@ pub use replacing::{
 ///
 /// ```
 /// mod memory_throttle_store {
-///     use portcullis_core::MemoryThrottleStore;
+///     use portcullis_core::memory::MemoryThrottleStore;
 ///
 ///     portcullis_testkit::throttle_store_suite!(async { MemoryThrottleStore::new() });
 /// }

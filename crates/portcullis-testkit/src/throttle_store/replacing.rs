@@ -2,7 +2,7 @@
 
 use std::iter;
 
-use portcullis_core::{ThrottleRecord, ThrottleStore};
+use portcullis_core::store::{ThrottleRecord, ThrottleStore};
 
 use super::{in_2100, is_stored, key};
 use crate::property::{Call, END_OF_9999, MOST_POLLS, RIVALS, abandon, at, equal, is_one_of, race};

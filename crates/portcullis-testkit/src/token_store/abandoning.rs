@@ -4,7 +4,8 @@
 //! through. A backend may still be at work on a call that was abandoned, so what is seen right
 //! after it may be either state, and making the same call again must lead to the second.
 
-use portcullis_core::{Claims, ErrorKind, TokenHash, TokenStore};
+use portcullis_core::store::{TokenHash, TokenStore};
+use portcullis_core::{Claims, ErrorKind};
 
 use super::{alice, claims, is_absent, is_stored};
 use crate::property::{Call, MOST_POLLS, abandon, is_one_of};

@@ -1,6 +1,7 @@
 //! Housekeeping takes the dead and leaves the living.
 
-use portcullis_core::{Claims, TokenHash, TokenStore};
+use portcullis_core::Claims;
+use portcullis_core::store::{TokenHash, TokenStore};
 
 use super::{IN_2100, claims, is_absent, is_stored};
 use crate::property::{at, equal};

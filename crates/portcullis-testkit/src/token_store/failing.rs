@@ -1,7 +1,7 @@
 //! Not knowing never looks like knowing. These need a store that was broken on purpose.
 
 use portcullis_core::ErrorKind::{Corrupt, Unavailable};
-use portcullis_core::{TokenHash, TokenStore};
+use portcullis_core::store::{TokenHash, TokenStore};
 
 use super::alice;
 use crate::property::{at, fails};
@@ -34,7 +34,8 @@ pub async fn an_unreachable_store_is_unavailable(subject: &Subject<dyn TokenStor
 /// backend's test knows.
 ///
 /// ```
-/// # use portcullis_core::{MemoryTokenStore, TokenHash};
+/// # use portcullis_core::memory::MemoryTokenStore;
+/// # use portcullis_core::store::TokenHash;
 /// # use portcullis_testkit::{check, token_store};
 /// # let hash = TokenHash::of("token");
 /// # let a_store_with_a_spoiled_token = async { MemoryTokenStore::new() };

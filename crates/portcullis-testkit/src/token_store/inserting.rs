@@ -1,6 +1,7 @@
 //! Tokens come into being once, and whole.
 
-use portcullis_core::{Error, ErrorKind, TokenHash, TokenStore, UserId};
+use portcullis_core::store::{TokenHash, TokenStore};
+use portcullis_core::{Error, ErrorKind, UserId};
 
 use super::{alice, claims, is_absent, is_stored};
 use crate::property::{equal, fails, race};

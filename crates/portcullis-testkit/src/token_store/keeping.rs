@@ -2,7 +2,8 @@
 
 use std::iter;
 
-use portcullis_core::{Claims, TokenHash, TokenStore};
+use portcullis_core::Claims;
+use portcullis_core::store::{TokenHash, TokenStore};
 use serde_json::{Map, Value, json};
 
 use super::{IN_2100, claims, is_absent, is_stored};

@@ -6,7 +6,8 @@
 //! Tokens that are to be found are good until 2100 or later, and those that have expired did so in
 //! 1970: so a store may go by a clock of its own.
 
-use portcullis_core::{Claims, TokenHash, TokenStore, UserId};
+use portcullis_core::store::{TokenHash, TokenStore};
+use portcullis_core::{Claims, UserId};
 
 use crate::property::{at, equal};
 use crate::suite::{Outcome, Subject};
@@ -50,7 +51,7 @@ pub use revoking::{
 ///
 /// ```
 /// mod memory_token_store {
-///     use portcullis_core::MemoryTokenStore;
+///     use portcullis_core::memory::MemoryTokenStore;
 ///
 ///     portcullis_testkit::token_store_suite!(async { MemoryTokenStore::new() });
 /// }

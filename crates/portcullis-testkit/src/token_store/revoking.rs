@@ -1,6 +1,7 @@
 //! Tokens go once, at once, and no other goes with them.
 
-use portcullis_core::{Claims, TokenHash, TokenStore, UserId};
+use portcullis_core::store::{TokenHash, TokenStore};
+use portcullis_core::{Claims, UserId};
 
 use super::{alice, claims, is_absent, is_stored};
 use crate::property::{RIVALS, equal, race, texts};

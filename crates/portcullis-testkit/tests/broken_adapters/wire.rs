@@ -7,10 +7,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::stream::unfold;
-use portcullis_core::{
-    Bearer, BearerRefusal, BearerRejection, BoxFuture, Found, Operation, Reply, RequestHead,
-    Runtime, bearer_token,
-};
+use portcullis_core::Bearer;
+use portcullis_core::adapter::{BoxFuture, Found, Operation, RequestHead, Runtime};
+use portcullis_core::guard::{BearerRefusal, BearerRejection, bearer_token};
+use portcullis_core::responder::Reply;
 use portcullis_testkit::AdapterApp;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};

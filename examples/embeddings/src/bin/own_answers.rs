@@ -7,9 +7,9 @@ use actix_web::{App, HttpServer, web};
 use embeddings::ActiveUsers;
 use portcullis::actix::{Bearer, LoginRoutes};
 use portcullis::jwt::{JwtIssuer, SigningKey};
+use portcullis::responder::{FastApi, RefusalKind, Wording};
 use portcullis::{
-    AccessTokenPolicy, Authenticator, BearerGuard, FastApi, HashPool, OsRandom, RefusalKind,
-    Responder, TokenEndpoint, Wording,
+    AccessTokenPolicy, Authenticator, BearerGuard, HashPool, OsRandom, Responder, TokenEndpoint,
 };
 
 async fn me(bearer: Bearer) -> String {

@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use actix_web::{App, HttpServer};
 use portcullis::actix::LoginRoutes;
+use portcullis::cookie::TokenCookie;
 use portcullis::jwt::{JwtIssuer, SigningKey};
 use portcullis::{
     AccessTokenPolicy, Accounts, Authenticator, BearerGuard, HashPool, OsRandom, RefreshTokens,
-    RefreshTransport, Throttle, TokenCookie, TokenEndpoint,
+    RefreshTransport, Throttle, TokenEndpoint,
 };
 
 #[actix_web::main]

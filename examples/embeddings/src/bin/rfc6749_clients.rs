@@ -6,10 +6,13 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::get;
+use portcullis::adapter::{Mount, Operation};
 use portcullis::axum::{Bearer, LoginRoutes};
+use portcullis::endpoint::GrantTypePolicy;
+use portcullis::responder::Rfc6749;
 use portcullis::{
-    AccessTokenPolicy, Authenticator, BearerGuard, GrantTypePolicy, HashPool, Mount, OpaqueIssuer,
-    Operation, RefreshTokens, RefreshTransport, Responder, Rfc6749, Throttle, TokenEndpoint,
+    AccessTokenPolicy, Authenticator, BearerGuard, HashPool, OpaqueIssuer, RefreshTokens,
+    RefreshTransport, Responder, Throttle, TokenEndpoint,
 };
 use tokio::net::TcpListener;
 

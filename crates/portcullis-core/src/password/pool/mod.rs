@@ -7,9 +7,9 @@ use std::thread;
 use std::time::Duration;
 
 use super::{Arena, Argon2Params, Argon2idHasher, PasswordHash, PasswordHasher, Verdict};
+use crate::adapter::Caller;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind};
-use crate::runtime::Caller;
 use crate::secret::Secret;
 
 mod priority;

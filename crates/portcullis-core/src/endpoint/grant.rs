@@ -1,17 +1,17 @@
 //! Turns a form into a password grant, or into the list of everything that is wrong with it.
 
-use crate::credential_store::Username;
-use crate::form::{FormData, FormValue};
+use crate::form::ValidationErrorKind::{Missing, StringPatternMismatch, StringType};
+use crate::form::{FormData, FormValue, ValidationError, ValidationErrorKind, ValidationErrors};
 use crate::gate::GateFields;
 use crate::secret::Secret;
-use crate::validation::ValidationErrorKind::{Missing, StringPatternMismatch, StringType};
-use crate::validation::{ValidationError, ValidationErrorKind, ValidationErrors};
+use crate::store::Username;
 
 /// A well-formed request for a token by password (RFC 6749 §4.3.2). Nothing in it has been checked
 /// against a store yet.
 ///
 /// ```
-/// use portcullis_core::{FormData, GrantTypePolicy, PasswordGrant};
+/// use portcullis_core::endpoint::{GrantTypePolicy, PasswordGrant};
+/// use portcullis_core::form::FormData;
 ///
 /// let form = FormData::parse(
 ///     Some(b"application/x-www-form-urlencoded"),

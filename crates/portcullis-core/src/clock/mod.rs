@@ -9,7 +9,9 @@ use std::time::{Duration, Instant, SystemTime};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::error::{Error, ErrorKind};
-use crate::unix_time::UnixTime;
+
+mod unix_time;
+pub use unix_time::UnixTime;
 
 /// The time of day as stores and tokens write it.
 pub(crate) fn unix_time(time: SystemTime) -> Result<UnixTime, Error> {

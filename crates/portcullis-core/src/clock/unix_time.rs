@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 /// ```
 /// use std::time::{Duration, SystemTime};
 ///
-/// use portcullis_core::UnixTime;
+/// use portcullis_core::clock::UnixTime;
 ///
 /// let time = SystemTime::UNIX_EPOCH + Duration::from_nanos(1_500_000_999);
 /// let time = UnixTime::from_system(time).ok_or("not from 1970 to 9999")?;

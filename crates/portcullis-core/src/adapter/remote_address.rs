@@ -20,7 +20,7 @@ impl RemoteAddress {
     /// ```
     /// use std::num::NonZeroUsize;
     ///
-    /// use portcullis_core::RemoteAddress;
+    /// use portcullis_core::adapter::RemoteAddress;
     ///
     /// let one = NonZeroUsize::MIN;
     /// let address = RemoteAddress::forwarded([&b"a lie, 192.0.2.1"[..]], one);

@@ -9,11 +9,10 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
 use serde_json::{Map, Value};
 
-use crate::clock::{Clock, SystemClock, unix_time};
+use crate::clock::{Clock, SystemClock, UnixTime, unix_time};
 use crate::error::{Error, ErrorKind};
 use crate::random::{OsRandom, SecureRandom, random_bytes};
 use crate::token::{Claims, TokenRequest};
-use crate::unix_time::UnixTime;
 
 /// What access tokens say and how long they live. An issuer takes one, and only encodes the claims
 /// that it makes; a verifier takes one, and only decodes the claims that it checks.
@@ -210,7 +209,8 @@ impl AccessTokenPolicy {
 /// [`Claims::extra`].
 ///
 /// ```
-/// use portcullis_core::{ClaimsSource, Error, TokenRequest, async_trait};
+/// use portcullis_core::token::{ClaimsSource, TokenRequest};
+/// use portcullis_core::{Error, async_trait};
 /// use serde_json::{Map, Value};
 ///
 /// /// Has tokens say what their users are called.

@@ -4,14 +4,13 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::credential_store::Credential;
 use crate::error::Error;
-use crate::form::FormError;
+use crate::form::{FormError, ValidationErrors};
 use crate::gate::{Challenge, Denial};
 use crate::password::PasswordRefusal;
 use crate::refresh::RefreshToken;
+use crate::store::Credential;
 use crate::token::TokenResponse;
-use crate::validation::ValidationErrors;
 
 /// A login that succeeded, or was refreshed.
 #[derive(Clone, Debug)]
@@ -78,7 +77,7 @@ pub enum TokenRefusal {
     /// The body cannot be read as a form.
     #[error(transparent)]
     Form(#[from] FormError),
-    /// The [`PasswordPolicy`](crate::PasswordPolicy) does not take the new password.
+    /// The [`PasswordPolicy`](crate::password::PasswordPolicy) does not take the new password.
     #[error("the new password is not taken")]
     NewPassword(#[source] PasswordRefusal),
     /// The request has no refresh token.

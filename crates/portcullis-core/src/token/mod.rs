@@ -6,9 +6,17 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 
-use crate::credential_store::{Credential, UserId};
 use crate::error::Error;
 use crate::secret::Secret;
+use crate::store::{Credential, UserId};
+
+mod claims_json;
+
+mod opaque;
+pub use opaque::{OpaqueIssuer, OpaqueVerifier};
+
+mod policy;
+pub use policy::{AccessTokenPolicy, ClaimsSource};
 
 /// Makes access tokens.
 #[async_trait]

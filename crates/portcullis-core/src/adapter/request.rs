@@ -3,8 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::remote_address::RemoteAddress;
-use crate::route::{Origin, Scheme};
+use crate::adapter::{Origin, RemoteAddress, Scheme};
 
 /// The head of a request, borrowed from the framework: an adapter copies it in and decides nothing.
 #[derive(Clone)]

@@ -9,17 +9,14 @@ use std::time::Duration;
 
 use futures_core::Stream;
 
-use crate::endpoint::TokenEndpoint;
+use crate::adapter::{
+    BodyBuffer, BodyTooLarge, Caller, Operation, Outliving, RequestHead, Route, Routes, Runtime,
+    Scheme,
+};
+use crate::endpoint::{TokenEndpoint, TokenRefusal};
 use crate::error::{Error, ErrorKind};
 use crate::form::FormData;
-use crate::operation::Operation;
-use crate::outcome::TokenRefusal;
-use crate::reply::Reply;
-use crate::request::RequestHead;
-use crate::responder::{Answer, Responder};
-use crate::route::{Route, Routes, Scheme};
-use crate::runtime::{Caller, Outliving, Runtime};
-use crate::secret::{BodyBuffer, BodyTooLarge};
+use crate::responder::{Answer, Reply, Responder};
 
 /// Says where a service answers for a [`TokenEndpoint`], and serves it to an adapter.
 ///
@@ -27,7 +24,8 @@ use crate::secret::{BodyBuffer, BodyTooLarge};
 /// beside it. Every path can be renamed or left out:
 ///
 /// ```
-/// use portcullis_core::{Mount, Operation, TokenEndpoint};
+/// use portcullis_core::adapter::{Mount, Operation};
+/// use portcullis_core::TokenEndpoint;
 ///
 /// fn mount(endpoint: TokenEndpoint) -> Mount {
 ///     Mount::new(endpoint)
@@ -80,7 +78,7 @@ impl Mount {
 
     /// Sets the path of an operation below the prefix, such as `/oauth/token`. Where the login is in
     /// another directory than the operations that read a cookie, set the
-    /// [path](crate::TokenCookie::path) of that too.
+    /// [path](crate::cookie::TokenCookie::path) of that too.
     #[must_use]
     pub fn with_path(mut self, operation: Operation, path: &str) -> Self {
         self.set(operation, Some(normal(path).into_owned()));

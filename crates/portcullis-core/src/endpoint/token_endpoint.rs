@@ -9,37 +9,39 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
 
 use crate::accounts::Accounts;
+use crate::adapter::{Caller, Operation, RequestHead};
 use crate::audit::{Audit, LoginEvent, LoginEventKind};
 use crate::authenticator::{AuthenticatedUser, Authenticator, DisabledUsers};
 use crate::cookie::{RefreshTransport, TokenCookie, cookie_values};
-use crate::credential_store::Credential;
+use crate::endpoint::grant::{self};
+use crate::endpoint::{
+    Grant, GrantTypePolicy, Login, LoginTerms, PasswordGrant, RefreshTokenGrant, TokenRefusal,
+};
 use crate::error::Error;
 use crate::form::{FormData, FormValue};
 use crate::gate::{GateDecision, LoginCandidate, LoginGate};
-use crate::grant::{self, Grant, GrantTypePolicy, LoginTerms, PasswordGrant, RefreshTokenGrant};
 use crate::guard::{Bearer, BearerGuard};
-use crate::operation::Operation;
-use crate::outcome::{Login, TokenRefusal};
 use crate::password_check::{PasswordCheck, Sender};
 use crate::random::{OsRandom, SecureRandom, random_bytes};
 use crate::refresh::{LookedUp, RefreshTokens, SentToken};
-use crate::reply::Reply;
-use crate::request::RequestHead;
-use crate::responder::{Answer, FastApi, Responder};
-use crate::runtime::Caller;
+use crate::responder::{Answer, FastApi, Reply, Responder};
 use crate::secret::Secret;
+use crate::store::Credential;
 use crate::throttle::Throttle;
 use crate::token::{TokenIssuer, TokenRequest, short_client_id};
 
 /// The token endpoint (RFC 6749 §3.2): takes the password form, answers an access token.
 ///
-/// Build one and give it to an adapter, by way of a [`Mount`](crate::Mount) where its paths are to be
+/// Build one and give it to an adapter, by way of a [`Mount`](crate::adapter::Mount) where its paths are to be
 /// others than `/v1/login` and those beside it. Clones share it.
 ///
 /// ```
 /// # use std::sync::Arc;
-/// # use portcullis_core::{Argon2idHasher, Argon2Params, Authenticator, Error, HashPool};
-/// # use portcullis_core::{HashPoolConfig, MemoryCredentialStore, TokenEndpoint, TokenIssuer};
+/// # use portcullis_core::password::Argon2Params;
+/// # use portcullis_core::{Argon2idHasher, Authenticator, Error, HashPool};
+/// # use portcullis_core::memory::MemoryCredentialStore;
+/// # use portcullis_core::password::HashPoolConfig;
+/// # use portcullis_core::{TokenEndpoint, TokenIssuer};
 /// fn endpoint(issuer: Arc<dyn TokenIssuer>) -> Result<TokenEndpoint, Error> {
 ///     let hasher = Arc::new(Argon2idHasher::new(Argon2Params::default()));
 ///     let pool = HashPool::new(hasher, HashPoolConfig::default())?;
@@ -200,7 +202,7 @@ impl TokenEndpoint {
     /// Answers a login whose whole body is there. Everything that can happen has a reply.
     ///
     /// Cancellation: dropped before the hash begins, nothing is hashed. The attempt then counts as a
-    /// failure for the throttle; served by [`Mount::serve`](crate::Mount::serve) it is taken back.
+    /// failure for the throttle; served by [`Mount::serve`](crate::adapter::Mount::serve) it is taken back.
     pub async fn handle(&self, request: LoginRequest<'_>) -> Reply {
         self.render(self.login(request).await)
     }
@@ -262,7 +264,7 @@ impl TokenEndpoint {
     /// `Cookie` headers; the body of the request says nothing.
     ///
     /// Cancellation safe: the token is replaced or not, and can be sent again either way, see
-    /// [`RefreshPolicy::retry_window`](crate::RefreshPolicy::retry_window).
+    /// [`RefreshPolicy::retry_window`](crate::refresh::RefreshPolicy::retry_window).
     pub async fn handle_refresh<'a>(
         &self,
         cookies: impl IntoIterator<Item = &'a [u8]>,

@@ -6,10 +6,10 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use uuid::Builder;
 
+use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind};
 use crate::password::PasswordHash;
 use crate::random::SecureRandom;
-use crate::unix_time::UnixTime;
 
 /// Keeps the users. Implement this to put them anywhere; prove it with the conformance suite of
 /// `portcullis-testkit`.

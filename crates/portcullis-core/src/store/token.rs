@@ -6,8 +6,8 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 
-use crate::credential_store::UserId;
 use crate::error::Error;
+use crate::store::UserId;
 use crate::token::Claims;
 
 /// Keeps the opaque access tokens that are good, by their hashes. Implement this to put them
@@ -71,7 +71,7 @@ impl TokenHash {
     /// Hashes a token, as exactly this text.
     ///
     /// ```
-    /// use portcullis_core::TokenHash;
+    /// use portcullis_core::store::TokenHash;
     ///
     /// // FIPS 180-4 has this example.
     /// assert_eq!(TokenHash::of("abc").as_bytes()[..4], [0xba, 0x78, 0x16, 0xbf]);

@@ -6,8 +6,8 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 
-use crate::credential_store::UserId;
 use crate::error::Error;
+use crate::store::UserId;
 
 /// Keeps families of refresh tokens: all tokens that come of one login, each replaced by the next.
 /// Implement this to put them anywhere; prove it with the conformance suite of

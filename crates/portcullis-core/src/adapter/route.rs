@@ -15,7 +15,7 @@ use crate::percent;
 /// trailing slash away is redirected to; and one line feed after the path is overlooked.
 ///
 /// ```
-/// use portcullis_core::{Origin, Route, Routes, Scheme};
+/// use portcullis_core::adapter::{Origin, Route, Routes, Scheme};
 ///
 /// let routes = Routes::new([("POST", "/v1/login"), ("GET", "/v1/me")]);
 /// let origin = Origin::new(Scheme::Https, Some(b"api.example.com"), None);

@@ -9,13 +9,14 @@ use async_trait::async_trait;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
 
-use crate::access_token::AccessTokenPolicy;
 use crate::error::{Error, ErrorKind};
 use crate::housekeeping::Housekeeping;
 use crate::random::random_bytes;
 use crate::secret::Secret;
-use crate::token::{Claims, TokenIssuer, TokenRequest, TokenResponse, TokenVerifier};
-use crate::token_store::{TokenHash, TokenStore};
+use crate::store::{TokenHash, TokenStore};
+use crate::token::{
+    AccessTokenPolicy, Claims, TokenIssuer, TokenRequest, TokenResponse, TokenVerifier,
+};
 
 /// Issues opaque access tokens: 43 characters of base64url.
 ///
@@ -28,10 +29,9 @@ use crate::token_store::{TokenHash, TokenStore};
 /// # async fn main() -> Result<(), portcullis_core::Error> {
 /// use std::sync::Arc;
 ///
-/// use portcullis_core::{
-///     AccessTokenPolicy, ErrorKind, MemoryTokenStore, OpaqueIssuer, TokenIssuer, TokenRequest,
-///     TokenVerifier, UserId,
-/// };
+/// use portcullis_core::memory::MemoryTokenStore;
+/// use portcullis_core::token::TokenRequest;
+/// use portcullis_core::{AccessTokenPolicy, ErrorKind, OpaqueIssuer, TokenIssuer, TokenVerifier, UserId};
 ///
 /// let policy = AccessTokenPolicy::new("https://login.example", "https://api.example");
 /// let issuer = OpaqueIssuer::new(policy, Arc::new(MemoryTokenStore::new()));

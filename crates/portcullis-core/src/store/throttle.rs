@@ -6,8 +6,8 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 
-use crate::credential_store::Username;
 use crate::error::Error;
+use crate::store::Username;
 
 /// Keeps what a [`Throttle`](crate::Throttle) has counted. Implement this to put it anywhere; prove
 /// it with the conformance suite of `portcullis-testkit`.
@@ -62,7 +62,8 @@ impl ThrottleKey {
     /// on a column without regard to case does, and each spelling must not have tries of its own.
     ///
     /// ```
-    /// use portcullis_core::{ThrottleKey, Username};
+    /// use portcullis_core::store::ThrottleKey;
+    /// use portcullis_core::Username;
     ///
     /// let [ada, eve] = ["Ada", "eve"].map(|name| ThrottleKey::of(&Username::new(name)));
     /// assert_eq!(ada, ThrottleKey::of(&Username::new("ada")));

@@ -9,9 +9,9 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use crate::credential_store::UserId;
+use crate::clock::UnixTime;
+use crate::store::UserId;
 use crate::token::Claims;
-use crate::unix_time::UnixTime;
 
 impl Serialize for Claims {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

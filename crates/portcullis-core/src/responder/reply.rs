@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind};
 /// of an answer is added to them afterwards: `Cache-Control: no-store`, and cookies.
 ///
 /// ```
-/// use portcullis_core::Reply;
+/// use portcullis_core::responder::Reply;
 /// use serde::Serialize;
 ///
 /// #[derive(Serialize)]

@@ -1,0 +1,14 @@
+//! The whole way of a login, from the form of a request to the reply.
+//!
+//! [`TokenEndpoint`] serves every operation. [`Login`] and [`TokenRefusal`] are what its methods give
+//! to an application that answers by itself; the grants are forms that have been read.
+
+mod grant;
+pub(crate) use grant::LoginTerms;
+pub use grant::{Grant, GrantTypePolicy, PasswordGrant, RefreshTokenGrant};
+
+mod outcome;
+pub use outcome::{Login, TokenRefusal};
+
+mod token_endpoint;
+pub use token_endpoint::{LoginRequest, TokenEndpoint};
