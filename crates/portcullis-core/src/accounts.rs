@@ -13,12 +13,12 @@ use crate::clock::Clock;
 use crate::endpoint::TokenRefusal;
 use crate::error::{Error, ErrorKind};
 use crate::password::{PasswordHash, PasswordPolicy, PasswordRefusal};
-use crate::password_check::{PasswordCheck, Sender};
+use crate::password_check::{Outcome, PasswordCheck, Sender};
 use crate::random::{OsRandom, SecureRandom};
 use crate::refresh::RefreshTokens;
 use crate::secret::Secret;
 use crate::store::{Credential, CredentialStore, TokenStore, UserId, UserStatus, Username};
-use crate::throttle::Throttle;
+use crate::throttle::{LoginSource, Throttle};
 
 /// Makes accounts, changes and deletes them. Clones share what it holds.
 ///
@@ -224,9 +224,10 @@ impl Accounts {
             audit: &self.audit,
             disabled_users: DisabledUsers::Refused,
         };
+        let source = LoginSource::from(remote_address);
         let sender = Sender {
             username: &found.username,
-            remote_address,
+            source: &source,
             client_id: None,
         };
         let checked = check.run(sender, current, &Caller::default()).await;
@@ -236,10 +237,10 @@ impl Accounts {
         })?;
         // The username may have become somebody else's since the first look-up.
         if user.user_id() != user_id {
-            attempt.fail();
+            check.end(attempt, Outcome::Failed, sender).await?;
             return Err(TokenRefusal::BadCurrentPassword);
         }
-        attempt.succeed().await;
+        check.end(attempt, Outcome::Succeeded(None), sender).await?;
         let at = user.authenticated_at();
         let user = user.into_credential();
         let Some(old) = &user.password_hash else {
@@ -253,6 +254,12 @@ impl Accounts {
         let forgotten = self.forget_tokens(user_id, "the password was changed");
         if let Err(error) = forgotten.await {
             error.log("tokens of before a change of password could not be deleted");
+        }
+        if let Some(throttle) = &self.throttle
+            && throttle.devices().is_some()
+            && let Err(error) = throttle.forget_devices(&user.username).await
+        {
+            error.log("devices of before a change of password are still known");
         }
         // Somebody may have ended the user's sessions, or have disabled them, since the look-up: then the
         // cut-off is further than this change alone has moved it, and no session goes on. Where clocks of

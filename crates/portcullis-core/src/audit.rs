@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::hex::Hex;
 use crate::random::{OsRandom, SecureRandom, random_bytes};
 use crate::store::{UserId, Username};
+use crate::throttle::ThrottledBy;
 
 /// Hears of each login, of each refusal, and of what ends logins.
 ///
@@ -78,6 +79,11 @@ impl<'a> LoginEvent<'a> {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum LoginEventKind<'a> {
+    /// Many passwords were refused lately on this node, whosoever: it is about no single login.
+    Alarm {
+        /// How many within five minutes.
+        refused: u32,
+    },
     /// A [`LoginGate`](crate::LoginGate) asked for a second factor. The password was right.
     Challenged,
     /// An account was deleted.
@@ -115,9 +121,11 @@ pub enum LoginEventKind<'a> {
     SignedUp,
     /// A user logged in.
     Succeeded,
-    /// A login was refused before its password was looked at, since too many were tried for the
-    /// account.
+    /// A login was refused since too many passwords were tried for the account, or too many names from
+    /// the address. Whether its password was right is not known.
     Throttled {
+        /// Which of them.
+        by: ThrottledBy,
         /// How long the client was told to wait.
         retry_after: Duration,
     },
@@ -130,6 +138,7 @@ impl LoginEventKind<'_> {
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
+            Self::Alarm { .. } => "alarm",
             Self::Challenged => "challenged",
             Self::Deleted => "deleted",
             Self::Denied { .. } => "denied",
@@ -292,9 +301,9 @@ impl Debug for Audit {
 }
 
 /// Writes one `tracing` line for each event, with the target `portcullis::audit`: at `WARN` for a
-/// refresh token that was reused, at `INFO` for everything else.
+/// refresh token that was reused and for an alarm, at `INFO` for everything else.
 ///
-/// Its fields are `event`, `reason`, `retry_after`, `user_id`, `account`, `remote_address` and
+/// Its fields are `event`, `reason`, `retry_after`, `refused`, `user_id`, `account`, `remote_address` and
 /// `client_id`. What clients can choose is written with escapes, so that it cannot begin a line of its
 /// own.
 #[derive(Clone, Copy, Debug, Default)]
@@ -311,11 +320,14 @@ impl LogObserver {
 
 impl LoginObserver for LogObserver {
     fn observe(&self, event: &LoginEvent<'_>) {
-        let (reason, retry_after) = match event.kind {
-            LoginEventKind::Refused { reason } => (Some(reason.name()), None),
-            LoginEventKind::Denied { reason } => (Some(reason), None),
-            LoginEventKind::Throttled { retry_after } => (None, Some(retry_after.as_secs())),
-            _ => (None, None),
+        let (reason, retry_after, refused) = match event.kind {
+            LoginEventKind::Alarm { refused } => (None, None, Some(refused)),
+            LoginEventKind::Refused { reason } => (Some(reason.name()), None, None),
+            LoginEventKind::Denied { reason } => (Some(reason), None, None),
+            LoginEventKind::Throttled { by, retry_after } => {
+                (Some(by.name()), Some(retry_after.as_secs()), None)
+            }
+            _ => (None, None, None),
         };
         macro_rules! line {
             ($level:ident) => {
@@ -325,6 +337,7 @@ impl LoginObserver for LogObserver {
                     event = event.kind.name(),
                     reason = escaped(reason),
                     retry_after,
+                    refused,
                     user_id = escaped(event.user_id.map(UserId::as_str)),
                     account = shown(event.account),
                     remote_address = shown(event.remote_address),
@@ -332,7 +345,10 @@ impl LoginObserver for LogObserver {
                 )
             };
         }
-        if event.kind == LoginEventKind::Reused {
+        if matches!(
+            event.kind,
+            LoginEventKind::Reused | LoginEventKind::Alarm { .. }
+        ) {
             line!(WARN);
         } else {
             line!(INFO);

@@ -62,6 +62,18 @@ impl TokenCookie {
         }
     }
 
+    /// The cookie `device` of [`DeviceCookies`](crate::device::DeviceCookies), with
+    /// [`SameSite::Strict`].
+    #[must_use]
+    pub fn device() -> Self {
+        Self {
+            name: "device".to_owned(),
+            secure: true,
+            same_site: SameSite::Strict,
+            path: None,
+        }
+    }
+
     /// Fails for what browsers would not take.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);

@@ -12,6 +12,7 @@ pub mod audit;
 pub mod authenticator;
 pub mod clock;
 pub mod cookie;
+pub mod device;
 pub mod endpoint;
 pub mod form;
 pub mod gate;

@@ -1,15 +1,16 @@
 //! Checks a password for whoever sends one: by the throttle's leave, and heard by the observers.
 
-use std::net::IpAddr;
+use std::time::Duration;
 
 use crate::adapter::Caller;
 use crate::audit::{Audit, LoginEvent, LoginEventKind};
 use crate::authenticator::{AuthenticatedUser, Authentication, Authenticator, DisabledUsers};
+use crate::device::Device;
 use crate::endpoint::TokenRefusal;
 use crate::error::{Error, ErrorKind};
 use crate::secret::Secret;
 use crate::store::Username;
-use crate::throttle::{Admission, Attempt, Throttle};
+use crate::throttle::{Admission, Attempt, LoginSource, Throttle, ThrottledBy, Told};
 use crate::token::short_client_id;
 
 /// Everything that a password is checked with.
@@ -25,7 +26,7 @@ pub(crate) struct PasswordCheck<'a> {
 #[derive(Clone, Copy)]
 pub(crate) struct Sender<'a> {
     pub(crate) username: &'a Username,
-    pub(crate) remote_address: Option<IpAddr>,
+    pub(crate) source: &'a LoginSource,
     pub(crate) client_id: Option<&'a str>,
 }
 
@@ -49,22 +50,81 @@ impl PasswordCheck<'_> {
         match authenticated {
             Ok(Some(Authentication::Accepted(user))) if !caller.has_gone() => Ok((user, attempt)),
             Ok(Some(Authentication::Refused(refused))) => {
+                self.end(attempt, Outcome::Failed, sender).await?;
                 let reason = refused.reason;
                 let event = LoginEvent {
                     user_id: refused.user_id.as_ref(),
                     ..self.event(LoginEventKind::Refused { reason }, sender)
                 };
                 self.audit.tell(&event);
+                self.raise_alarm();
                 Err(TokenRefusal::BadCredentials)
             }
             Ok(Some(Authentication::Accepted(_)) | None) => {
-                attempt.withdraw().await;
+                self.end(attempt, Outcome::Withdrawn, sender).await?;
                 Err(Error::new(ErrorKind::Unavailable, "the client has gone").into())
             }
             Err(error) => {
-                attempt.withdraw().await;
+                self.end(attempt, Outcome::Withdrawn, sender).await?;
                 Err(error.into())
             }
+        }
+    }
+
+    /// Tells the throttle how an attempt ended. Nothing of it may be answered but an error of this: what
+    /// was one of many at once, of which another has failed, is kept back.
+    ///
+    /// Where it cannot be noted, it is a failure later; the client hears the outcome all the same, unless
+    /// it was one of many.
+    pub(crate) async fn end(
+        &self,
+        attempt: PendingAttempt,
+        outcome: Outcome<'_>,
+        sender: Sender<'_>,
+    ) -> Result<(), TokenRefusal> {
+        let PendingAttempt(Some(attempt)) = attempt else {
+            return Ok(());
+        };
+        let is_one_of_many = attempt.is_one_of_many();
+        let told = match outcome {
+            Outcome::Failed => attempt.failed().await,
+            Outcome::Succeeded(None) => attempt.succeeded().await,
+            Outcome::Succeeded(Some(device)) => attempt.succeeded_on(device).await,
+            Outcome::Withdrawn => attempt.withdraw().await,
+        };
+        match told {
+            Ok(Told::AsItIs) => Ok(()),
+            Ok(Told::NotNow { retry_after }) => {
+                Err(self.throttled(sender, ThrottledBy::Account, retry_after))
+            }
+            Err(error) if is_one_of_many => Err(error.into()),
+            Err(error) => {
+                error.log("the end of an attempt could not be noted");
+                Ok(())
+            }
+        }
+    }
+
+    fn throttled(
+        &self,
+        sender: Sender<'_>,
+        by: ThrottledBy,
+        retry_after: Duration,
+    ) -> TokenRefusal {
+        let kind = LoginEventKind::Throttled { by, retry_after };
+        self.audit.tell(&self.event(kind, sender));
+        TokenRefusal::Throttled { retry_after }
+    }
+
+    fn raise_alarm(&self) {
+        if let Some(refused) = self.throttle.and_then(Throttle::note_refusal) {
+            self.audit.tell(&LoginEvent {
+                kind: LoginEventKind::Alarm { refused },
+                user_id: None,
+                account: None,
+                remote_address: None,
+                client_id: None,
+            });
         }
     }
 
@@ -74,7 +134,7 @@ impl PasswordCheck<'_> {
             kind,
             user_id: None,
             account: self.audit.account(sender.username),
-            remote_address: sender.remote_address,
+            remote_address: sender.source.address,
             client_id: short_client_id(sender.client_id),
         }
     }
@@ -85,46 +145,30 @@ impl PasswordCheck<'_> {
         };
         // Under a storm, what is refused must cost the store nothing.
         self.authenticator.pool().admit()?;
-        match throttle
-            .begin(sender.username, sender.remote_address)
-            .await?
-        {
+        match throttle.begin(sender.username, sender.source).await? {
             Admission::Granted(attempt) => Ok(PendingAttempt(Some(attempt))),
-            Admission::Refused { retry_after } => {
-                let kind = LoginEventKind::Throttled { retry_after };
-                self.audit.tell(&self.event(kind, sender));
-                Err(TokenRefusal::Throttled { retry_after })
-            }
+            Admission::Refused { retry_after, by } => Err(self.throttled(sender, by, retry_after)),
         }
     }
 }
 
-/// An attempt of which the throttle, if there is one, is to be told how it ended. Should that fail, it
-/// has failed for the throttle; who knows the password is let in all the same.
-#[must_use = "an attempt that is not told that it succeeded has failed"]
+/// An attempt of which the throttle, if there is one, is to be told how it ended.
+#[must_use = "an attempt that is not told how it ended is a failure"]
 pub(crate) struct PendingAttempt(Option<Attempt>);
 
 impl PendingAttempt {
-    pub(crate) async fn succeed(self) {
-        if let Some(attempt) = self.0
-            && let Err(error) = attempt.succeeded().await
-        {
-            error.log(NOT_TOLD);
-        }
-    }
-
-    pub(crate) async fn withdraw(self) {
-        if let Some(attempt) = self.0
-            && let Err(error) = attempt.withdraw().await
-        {
-            error.log(NOT_TOLD);
-        }
-    }
-
-    /// It has failed, as it has been counted.
-    pub(crate) fn fail(self) {
-        drop(self);
+    /// Whether the device that the login came with has logged in to this account before.
+    pub(crate) fn knows_device(&self) -> bool {
+        self.0.as_ref().is_some_and(Attempt::knows_device)
     }
 }
 
-const NOT_TOLD: &str = "an attempt that did not fail is counted as a failure";
+/// How an attempt ended.
+#[derive(Clone, Copy)]
+pub(crate) enum Outcome<'a> {
+    Failed,
+    /// From now on with this device, if there is one.
+    Succeeded(Option<&'a Device>),
+    /// Nobody can say, or it is not to count.
+    Withdrawn,
+}

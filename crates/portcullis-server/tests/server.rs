@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use common::{Server, add_user};
 use portcullis::clock::Clock;
-use portcullis::throttle::Admission;
+use portcullis::throttle::{Admission, LoginSource, Told};
 use portcullis::{Throttle, Username};
 use portcullis_testkit::ManualClock;
 
@@ -427,9 +427,12 @@ fn too_many_wrong_passwords(directory: &std::path::Path) {
         let ada = Username::new("ada@example.com");
         let mut failed = 0;
         while failed < 100 {
-            match throttle.begin(&ada, None).await.unwrap() {
-                Admission::Granted(_) => failed += 1,
-                Admission::Refused { retry_after } => clock.advance(retry_after),
+            match throttle.begin(&ada, &LoginSource::default()).await.unwrap() {
+                Admission::Granted(attempt) => {
+                    assert_eq!(attempt.failed().await.unwrap(), Told::AsItIs);
+                    failed += 1;
+                }
+                Admission::Refused { retry_after, .. } => clock.advance(retry_after),
                 _ => {}
             }
         }

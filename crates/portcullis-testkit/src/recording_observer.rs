@@ -31,7 +31,7 @@ pub struct RecordingObserver {
 pub struct RecordedEvent {
     /// [`LoginEventKind::name`].
     pub kind: &'static str,
-    /// The reason of a refusal or a denial.
+    /// The reason of a refusal or a denial, or what was throttled.
     pub reason: Option<String>,
     /// How long the client was told to wait.
     pub retry_after: Option<Duration>,
@@ -81,7 +81,9 @@ impl LoginObserver for RecordingObserver {
         let (reason, retry_after) = match event.kind {
             LoginEventKind::Denied { reason } => (Some(reason.to_owned()), None),
             LoginEventKind::Refused { reason } => (Some(reason.name().to_owned()), None),
-            LoginEventKind::Throttled { retry_after } => (None, Some(retry_after)),
+            LoginEventKind::Throttled { by, retry_after } => {
+                (Some(by.name().to_owned()), Some(retry_after))
+            }
             _ => (None, None),
         };
         self.lock().push(RecordedEvent {

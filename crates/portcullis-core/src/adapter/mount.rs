@@ -198,7 +198,8 @@ impl Mount {
                     Err(refusal) => return endpoint.render(Err(refusal)),
                 };
                 let caller = Caller::that_may_go();
-                let login = endpoint.clone().redeem_for(grant, address, caller.clone());
+                let source = endpoint.source(&grant, address, head.header_values("cookie"));
+                let login = endpoint.clone().redeem_for(grant, source, caller.clone());
                 let outcome = Outliving::new(caller, runtime, login).await;
                 endpoint.render(outcome)
             }

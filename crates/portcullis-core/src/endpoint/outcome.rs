@@ -9,6 +9,7 @@ use crate::form::{FormError, ValidationErrors};
 use crate::gate::{Challenge, Denial};
 use crate::password::PasswordRefusal;
 use crate::refresh::RefreshToken;
+use crate::secret::Secret;
 use crate::store::Credential;
 use crate::token::TokenResponse;
 
@@ -24,6 +25,9 @@ pub struct Login {
     pub scopes: Vec<String>,
     /// The token for the next access token, if the endpoint issues refresh tokens.
     pub refresh_token: Option<RefreshToken>,
+    /// The value of a `Set-Cookie` header by which the device is known at the next login, if the throttle
+    /// [knows devices](crate::Throttle::with_devices).
+    pub device_cookie: Option<Secret>,
     pub(crate) refresh_token_in_body: bool,
 }
 

@@ -13,6 +13,7 @@ use crate::adapter::{Caller, Operation, RequestHead};
 use crate::audit::{Audit, LoginEvent, LoginEventKind};
 use crate::authenticator::{AuthenticatedUser, Authenticator, DisabledUsers};
 use crate::cookie::{RefreshTransport, TokenCookie, cookie_values};
+use crate::device::Device;
 use crate::endpoint::grant::{self};
 use crate::endpoint::{
     Grant, GrantTypePolicy, Login, LoginTerms, PasswordGrant, RefreshTokenGrant, TokenRefusal,
@@ -21,13 +22,13 @@ use crate::error::Error;
 use crate::form::{FormData, FormValue};
 use crate::gate::{GateDecision, LoginCandidate, LoginGate};
 use crate::guard::{Bearer, BearerGuard};
-use crate::password_check::{PasswordCheck, Sender};
+use crate::password_check::{Outcome, PasswordCheck, PendingAttempt, Sender};
 use crate::random::{OsRandom, SecureRandom, random_bytes};
 use crate::refresh::{LookedUp, RefreshTokens, SentToken};
 use crate::responder::{Answer, FastApi, Reply, Responder};
 use crate::secret::Secret;
 use crate::store::Credential;
-use crate::throttle::Throttle;
+use crate::throttle::{LoginSource, Throttle};
 use crate::token::{TokenIssuer, TokenRequest, short_client_id};
 
 /// The token endpoint (RFC 6749 §3.2): takes the password form, answers an access token.
@@ -213,7 +214,12 @@ impl TokenEndpoint {
     /// The stage that refused, as a [`TokenRefusal`].
     pub async fn login(&self, request: LoginRequest<'_>) -> Result<Login, TokenRefusal> {
         let grant = self.read(request.content_type, request.body)?;
-        self.redeem(grant, request.remote_address).await
+        let source = self.source(
+            &grant,
+            request.remote_address,
+            request.cookies.iter().copied(),
+        );
+        self.redeem(grant, source).await
     }
 
     /// Reads the form of a login: the first half of [`login`](Self::login), after which the body can be
@@ -225,17 +231,29 @@ impl TokenEndpoint {
         self.grant(&FormData::parse(content_type, body)?)
     }
 
-    /// Redeems a grant that came from `remote_address`: the second half of [`login`](Self::login).
+    /// Where a grant comes from: an address, and a device that is known for its account by one of the
+    /// `cookies`, which are the `Cookie` headers of the request.
+    pub fn source<'a>(
+        &self,
+        grant: &Grant,
+        remote_address: Option<IpAddr>,
+        cookies: impl IntoIterator<Item = &'a [u8]>,
+    ) -> LoginSource {
+        let devices = self.parts.throttle.as_ref().and_then(Throttle::devices);
+        let device = match (devices, grant) {
+            (Some(devices), Grant::Password(grant)) => devices.find(grant.username(), cookies),
+            _ => None,
+        };
+        LoginSource::from(remote_address).with_device(device)
+    }
+
+    /// Redeems a grant that came from `source`: the second half of [`login`](Self::login).
     ///
     /// # Errors
     /// The stage that refused, as a [`TokenRefusal`].
-    pub async fn redeem(
-        &self,
-        grant: Grant,
-        remote_address: Option<IpAddr>,
-    ) -> Result<Login, TokenRefusal> {
+    pub async fn redeem(&self, grant: Grant, source: LoginSource) -> Result<Login, TokenRefusal> {
         let caller = Caller::default();
-        self.clone().redeem_for(grant, remote_address, caller).await
+        self.clone().redeem_for(grant, source, caller).await
     }
 
     /// Makes the reply to a login, a refresh or a change of password: in the shape of the responder,
@@ -254,7 +272,10 @@ impl TokenEndpoint {
                     let token = &login.token;
                     reply = reply.with_cookie(cookie.keep(&token.access_token, token.expires_in));
                 }
-                reply
+                match login.device_cookie {
+                    Some(cookie) => reply.with_cookie(cookie.expose().to_owned()),
+                    None => reply,
+                }
             }
             Err(refusal) => self.refuse(&refusal),
         }
@@ -417,11 +438,11 @@ impl TokenEndpoint {
     pub(crate) async fn redeem_for(
         self,
         grant: Grant,
-        remote_address: Option<IpAddr>,
+        source: LoginSource,
         caller: Caller,
     ) -> Result<Login, TokenRefusal> {
         match grant {
-            Grant::Password(grant) => self.redeem_password(grant, remote_address, &caller).await,
+            Grant::Password(grant) => self.redeem_password(grant, source, &caller).await,
             Grant::RefreshToken(grant) => {
                 let Some(token) = SentToken::parse(grant.refresh_token().expose()) else {
                     return Err(TokenRefusal::BadRefreshToken);
@@ -429,7 +450,7 @@ impl TokenEndpoint {
                 let terms = RefreshTerms {
                     requested: grant.scope().to_owned(),
                     client_id: grant.client_id().map(str::to_owned),
-                    remote_address,
+                    remote_address: source.address,
                 };
                 self.redeem_refresh(token, terms).await
             }
@@ -479,14 +500,14 @@ impl TokenEndpoint {
     async fn redeem_password(
         &self,
         grant: PasswordGrant,
-        remote_address: Option<IpAddr>,
+        source: LoginSource,
         caller: &Caller,
     ) -> Result<Login, TokenRefusal> {
         let parts = &*self.parts;
         let (username, password, terms) = grant.into_parts();
         let sender = Sender {
             username: &username,
-            remote_address,
+            source: &source,
             client_id: terms.client_id.as_deref(),
         };
         let judges = |gate: &Arc<dyn LoginGate>| gate.danger_judges_disabled_users();
@@ -507,33 +528,40 @@ impl TokenEndpoint {
                 ..check.event(kind, sender)
             });
         };
-        match self.ask_gate(&user, &terms, remote_address).await {
+        let device = match self.ask_gate(&user, &terms, source.address).await {
             Ok(GateDecision::Admit) if !caller.has_gone() => {
-                attempt.succeed().await;
+                let device = self.device(&attempt, &source)?;
+                let outcome = Outcome::Succeeded(device.as_ref());
+                check.end(attempt, outcome, sender).await?;
                 if caller.has_gone() {
                     return Err(TokenRefusal::BadCredentials);
                 }
+                device
             }
             Ok(GateDecision::Admit) => {
-                attempt.withdraw().await;
+                check.end(attempt, Outcome::Withdrawn, sender).await?;
                 return Err(TokenRefusal::BadCredentials);
             }
             Ok(GateDecision::Challenge(challenge)) => {
-                attempt.withdraw().await;
+                check.end(attempt, Outcome::Withdrawn, sender).await?;
                 tell(LoginEventKind::Challenged, user.user_id());
                 return Err(TokenRefusal::ChallengeRequired(challenge));
             }
             Ok(GateDecision::Deny(denial)) => {
-                attempt.fail();
+                check.end(attempt, Outcome::Failed, sender).await?;
                 let reason = denial.reason();
                 tell(LoginEventKind::Denied { reason }, user.user_id());
                 return Err(TokenRefusal::Denied(denial));
             }
             Err(error) => {
-                attempt.withdraw().await;
+                check.end(attempt, Outcome::Withdrawn, sender).await?;
                 return Err(error.into());
             }
-        }
+        };
+        let device_cookie = match (parts.throttle.as_ref().and_then(Throttle::devices), &device) {
+            (Some(devices), Some(device)) => Some(devices.keep(&username, device)?),
+            _ => None,
+        };
         let granted = TokenTerms {
             client_id: terms.client_id.as_deref(),
             scopes: user.grant_scopes(terms.scopes()),
@@ -543,7 +571,26 @@ impl TokenEndpoint {
         let login = self.issue(user.into_credential(), granted, authenticated_at);
         let login = login.await?;
         tell(LoginEventKind::Succeeded, &login.user.user_id);
-        Ok(login)
+        Ok(Login {
+            device_cookie,
+            ..login
+        })
+    }
+
+    /// The device that a login is from: its own, if that is known, or a new one. So what was void is not
+    /// known again, whoever has it.
+    fn device(
+        &self,
+        attempt: &PendingAttempt,
+        source: &LoginSource,
+    ) -> Result<Option<Device>, Error> {
+        let Some(devices) = self.parts.throttle.as_ref().and_then(Throttle::devices) else {
+            return Ok(None);
+        };
+        match &source.device {
+            Some(device) if attempt.knows_device() => Ok(Some(device.clone())),
+            _ => devices.new_device().map(Some),
+        }
     }
 
     async fn ask_gate(
@@ -588,6 +635,7 @@ impl TokenEndpoint {
             scopes: terms.scopes,
             refresh_token,
             refresh_token_in_body: self.has_refresh_tokens_in_body(),
+            device_cookie: None,
             user,
         })
     }
@@ -645,6 +693,7 @@ impl TokenEndpoint {
             scopes,
             refresh_token: Some(refresh_token),
             refresh_token_in_body: self.has_refresh_tokens_in_body(),
+            device_cookie: None,
             user: user.credential,
         })
     }
@@ -725,6 +774,8 @@ pub struct LoginRequest<'a> {
     /// Where the client is, for the throttle. Without it, or where it is the address of a proxy that
     /// all come through, strangers are not told from those who have logged in before.
     pub remote_address: Option<IpAddr>,
+    /// The `Cookie` headers, for devices that are known.
+    pub cookies: &'a [&'a [u8]],
 }
 
 impl<'a> LoginRequest<'a> {
@@ -735,7 +786,15 @@ impl<'a> LoginRequest<'a> {
             content_type,
             body,
             remote_address: None,
+            cookies: &[],
         }
+    }
+
+    /// Gives the `Cookie` headers.
+    #[must_use]
+    pub fn with_cookies(mut self, cookies: &'a [&'a [u8]]) -> Self {
+        self.cookies = cookies;
+        self
     }
 
     /// Says where the client is.

@@ -12,8 +12,7 @@ use crate::store::{ThrottleKey, ThrottleRecord, ThrottleStore};
 
 /// A [`ThrottleStore`] for one process, that forgets everything when it is dropped.
 ///
-/// Keeps at most 100,000 records, in some 30 MiB, or 100 if all are of accounts used from many
-/// places. To make room it drops the one that was replaced longest ago: to have one account's
+/// Keeps at most 100,000 records, in some 80 MiB. To make room it drops the one that was replaced longest ago: to have one account's
 /// failures forgotten takes as many attempts on others as there is room for.
 pub struct MemoryThrottleStore {
     records: Mutex<Records>,

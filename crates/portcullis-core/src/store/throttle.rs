@@ -1,10 +1,12 @@
 //! What a backend keeps for the throttle, and the trait by which the core reaches it.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
+use unicode_normalization::UnicodeNormalization;
 
 use crate::error::Error;
 use crate::store::Username;
@@ -50,16 +52,18 @@ pub trait ThrottleStore: fmt::Debug + Send + Sync + 'static {
     async fn delete_expired(&self, now: SystemTime, limit: u32) -> Result<u32, Error>;
 }
 
-/// The name of an account's record: a SHA-256 (FIPS 180-4), so that whatever is typed as a username
-/// takes the same room.
+/// The name of a record: a SHA-256 (FIPS 180-4), so that whatever is typed as a username takes the same
+/// room.
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct ThrottleKey([u8; 32]);
 
 impl ThrottleKey {
     /// The key of an account, whether or not there is one of that name.
     ///
-    /// Usernames that differ in case share a key. A store may take them for the same user, as one
-    /// on a column without regard to case does, and each spelling must not have tries of its own.
+    /// Usernames that a store could take for the same user share a key, as one on a column without
+    /// regard to case does, so that no spelling has tries of its own: those that differ in case, in how
+    /// Unicode composes or widens a character (NFKC), in characters that are not shown, and in white
+    /// space at the ends.
     ///
     /// ```
     /// use portcullis_core::store::ThrottleKey;
@@ -71,7 +75,24 @@ impl ThrottleKey {
     /// ```
     #[must_use]
     pub fn of(username: &Username) -> Self {
-        Self(Sha256::digest(username.as_str().to_lowercase()).into())
+        let digest = Sha256::new().chain_update(b"account\0");
+        Self(
+            digest
+                .chain_update(fold(username.as_str()))
+                .finalize()
+                .into(),
+        )
+    }
+
+    /// The key of what is counted for clients at `address`: itself, or its /64 for IPv6 (RFC 6177 §2).
+    #[must_use]
+    pub fn of_address(address: IpAddr) -> Self {
+        let digest = Sha256::new().chain_update(b"address\0");
+        let digest = match address.to_canonical() {
+            IpAddr::V4(address) => digest.chain_update(address.octets()),
+            IpAddr::V6(address) => digest.chain_update(&address.octets()[..8]),
+        };
+        Self(digest.finalize().into())
     }
 
     /// The key itself.
@@ -88,7 +109,7 @@ impl fmt::Debug for ThrottleKey {
     }
 }
 
-/// What was counted for an account: a text of at most 2,048 bytes that only the core reads.
+/// What was counted: a text of at most 2,048 bytes that only the core reads.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ThrottleRecord(String);
 
@@ -103,4 +124,40 @@ impl ThrottleRecord {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// One spelling for all that a store could take for the same.
+fn fold(name: &str) -> String {
+    let shown = name.nfkc().filter(|&char| !is_ignorable(char));
+    // Both ways: `ß` and `ſ` have no upper case of one character, or share it with another.
+    let folded = shown
+        .flat_map(char::to_uppercase)
+        .flat_map(char::to_lowercase);
+    // What was filtered out may have kept apart what composes.
+    let folded: String = folded.nfkc().collect();
+    folded.trim().to_owned()
+}
+
+/// Whether a character is not shown: `Default_Ignorable_Code_Point` of Unicode 16
+/// (DerivedCoreProperties.txt), which collations pass over.
+fn is_ignorable(char: char) -> bool {
+    matches!(
+        u32::from(char),
+        0xAD | 0x34F
+            | 0x61C
+            | 0x115F..=0x1160
+            | 0x17B4..=0x17B5
+            | 0x180B..=0x180F
+            | 0x200B..=0x200F
+            | 0x202A..=0x202E
+            | 0x2060..=0x206F
+            | 0x3164
+            | 0xFE00..=0xFE0F
+            | 0xFEFF
+            | 0xFFA0
+            | 0xFFF0..=0xFFF8
+            | 0x1BCA0..=0x1BCA3
+            | 0x1D173..=0x1D17A
+            | 0xE0000..=0xE0FFF
+    ) || char.is_control()
 }

@@ -1,39 +1,61 @@
 //! Limits how often passwords may be tried for one account.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::clock::{Clock, SystemClock, unix_time};
+use crate::device::{Device, DeviceCookies};
 use crate::error::{Error, ErrorKind};
 use crate::housekeeping::Housekeeping;
+use crate::random::{OsRandom, SecureRandom, random_bytes};
 use crate::store::{ThrottleKey, ThrottleRecord, ThrottleStore, Username};
 
+mod alarm;
 mod attempts;
+mod client;
+mod policy;
+mod record;
+mod spraying;
 
-use attempts::{Attempts, Mark, Source};
+use alarm::Alarm;
+use attempts::{Attempts, Ending, Mark};
+use client::Client;
+pub(crate) use client::DEVICE_LEN;
+pub use policy::{SprayingPolicy, ThrottlePolicy};
+use spraying::Names;
 
-/// Slows down whoever tries passwords for an account, and stops them in the end (NIST SP 800-63B-4
-/// §3.2.2).
+pub(crate) use attempts::KNOWN_FOR;
+
+/// Slows down whoever tries passwords for an account, and stops them in the end, after NIST SP 800-63B-4
+/// §3.2.2.
 ///
 /// From the fifth attempt in a row that failed, each must wait before the next: 1 s, 2 s, 4 s and
 /// so on up to 15 minutes; after a hundred there is none for 30 days, unless
-/// [`unlock`](Self::unlock)ed. A success starts anew. Names without an account are counted just the
-/// same.
+/// [`unlock`](Self::unlock)ed. Names without an account are counted just the same, and all spellings of
+/// a name that a store could take for one are counted together ([`ThrottleKey::of`]).
 ///
-/// A source from which somebody has logged in within 90 days has a count of its own for that
-/// account: strangers, who share one, cannot lock its owner out there, and its logins do not give
-/// strangers new tries. A source is an IPv4 address or an IPv6 /64. Eight are known of an account
-/// at most, so that 900 attempts in a row can fail, a hundred by each.
+/// An address from which somebody has logged in within 90 days has a count of its own for exactly that
+/// spelling: strangers, who share one, cannot lock its owner out there. So has a device, by its cookie,
+/// where [devices](Self::with_devices) are known. An address is one of IPv4, or a /64 of IPv6. Eight
+/// addresses and four devices are known of an account at most, so that 1,300 attempts in a row can fail,
+/// a hundred by each and a hundred by strangers.
 ///
-/// An attempt is counted before it is made, in one atomic step of the store, and taken back once it
-/// succeeds: however many are made at once, on however many nodes, none is free. So of one count
-/// five can be under way at once, right or wrong, before others wait; and a login whose client goes
-/// away before it is answered counts as one that failed.
+/// A success empties the count of the place that it came from, if that was known, and makes it known if
+/// it was not. It changes no other count: an owner who logs in gives strangers no new tries, and who
+/// owns `ADA` gets none at `ada`.
+///
+/// An attempt is counted before it is made, in one atomic step of the store, and ends with another: so
+/// however many are made at once, on however many nodes, none is free. Of strangers five can be under
+/// way at once. From a known place as many can as would stop it if all failed, since an application may
+/// log in many times at once; but once one has failed, the answers of all but five of these are kept
+/// back, right or wrong. An attempt of which nothing is heard for six minutes has failed.
 ///
 /// Failures are forgotten an hour for each after the last, so that what is stored is bounded: a
-/// record of 2 KiB at most for each name tried within an hour, and for each account tried more
-/// often or used. Nodes whose clocks differ by up to five minutes may share a store.
+/// record of 600 bytes for each name tried within an hour, and for each account tried more
+/// often or used. Its length does not tell which. Nodes whose clocks differ by up to five minutes may
+/// share a store.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -41,26 +63,35 @@ use attempts::{Attempts, Mark, Source};
 /// use std::sync::Arc;
 ///
 /// use portcullis_core::memory::MemoryThrottleStore;
-/// use portcullis_core::throttle::Admission;
+/// use portcullis_core::throttle::{Admission, LoginSource};
 /// use portcullis_core::{Throttle, Username};
 ///
 /// let throttle = Throttle::new(Arc::new(MemoryThrottleStore::new()));
 /// let ada = Username::new("ada");
 /// for _ in 0..5 {
-///     // Not told that it succeeded, an attempt has failed.
-///     let attempt = throttle.begin(&ada, None).await?;
-///     assert!(matches!(attempt, Admission::Granted(_)));
+///     let admission = throttle.begin(&ada, &LoginSource::default()).await?;
+///     let Admission::Granted(attempt) = admission else { panic!("it is refused") };
+///     attempt.failed().await?;
 /// }
-/// let refused = throttle.begin(&ada, None).await?;
+/// let refused = throttle.begin(&ada, &LoginSource::default()).await?;
 /// assert!(matches!(refused, Admission::Refused { .. }));
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Clone, Debug)]
 pub struct Throttle {
+    parts: Arc<Parts>,
+}
+
+#[derive(Clone, Debug)]
+struct Parts {
     store: Arc<dyn ThrottleStore>,
     policy: ThrottlePolicy,
+    spraying: Option<SprayingPolicy>,
+    devices: Option<DeviceCookies>,
+    alarm: Arc<Alarm>,
     clock: Arc<dyn Clock>,
+    random: Arc<dyn SecureRandom>,
     housekeeping: Arc<Housekeeping>,
 }
 
@@ -68,12 +99,24 @@ impl Throttle {
     /// Makes a throttle that counts in `store`. All nodes of a service share one store.
     #[must_use]
     pub fn new(store: Arc<dyn ThrottleStore>) -> Self {
-        Self {
+        let parts = Parts {
             store,
             policy: ThrottlePolicy::default(),
+            spraying: None,
+            devices: None,
+            alarm: Arc::new(Alarm::new(DEFAULT_ALARM)),
             clock: Arc::new(SystemClock),
+            random: Arc::new(OsRandom),
             housekeeping: Arc::default(),
+        };
+        Self {
+            parts: Arc::new(parts),
         }
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Parts)) -> Self {
+        change(Arc::make_mut(&mut self.parts));
+        self
     }
 
     /// Sets how many attempts are free, and what the others wait.
@@ -81,59 +124,136 @@ impl Throttle {
     /// # Errors
     /// `InvalidConfig` if the policy leaves no attempt, has no delay, or has a first delay that is
     /// longer than the longest.
-    pub fn with_policy(mut self, policy: ThrottlePolicy) -> Result<Self, Error> {
+    pub fn with_policy(self, policy: ThrottlePolicy) -> Result<Self, Error> {
         policy.check()?;
-        self.policy = policy;
-        Ok(self)
+        Ok(self.with(|parts| parts.policy = policy))
+    }
+
+    /// Also limits how many different names may fail from one address within an hour (password spraying,
+    /// credential stuffing), whatever becomes of each. Default: no limit, since many people may share an
+    /// address.
+    ///
+    /// It refuses nobody whose address or device has logged in to that account before. Each login that
+    /// is not from such a place costs the store three more steps.
+    ///
+    /// # Errors
+    /// `InvalidConfig` if the policy lets no name fail, or more than can be counted.
+    pub fn with_spraying_limit(self, policy: SprayingPolicy) -> Result<Self, Error> {
+        policy.check()?;
+        Ok(self.with(|parts| parts.spraying = Some(policy)))
+    }
+
+    /// Knows devices by a cookie, so that an owner on the move is not kept out by who guesses. Default:
+    /// none.
+    #[must_use]
+    pub fn with_devices(self, devices: DeviceCookies) -> Self {
+        self.with(|parts| parts.devices = Some(devices))
+    }
+
+    /// Sets from how many refused passwords within five minutes on observers hear of it, by
+    /// [`LoginEventKind::Alarm`](crate::audit::LoginEventKind::Alarm), once in each five minutes. Each
+    /// node counts those that it refused itself. Nobody is refused for it. Default 1,000, our choice.
+    #[must_use]
+    pub fn with_alarm(self, refused: u32) -> Self {
+        self.with(|parts| parts.alarm = Arc::new(Alarm::new(refused)))
     }
 
     /// Takes the time from `clock`. Default [`SystemClock`].
     #[must_use]
-    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
-        self
+    pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
+        self.with(|parts| parts.clock = clock)
     }
 
-    /// Asks whether a password may be tried for `username` by a client at `address`, and counts it.
-    ///
-    /// Without an address, the client is a stranger.
+    /// Takes the salts of [spraying limits](Self::with_spraying_limit) from `random`. Default
+    /// [`OsRandom`].
+    #[must_use]
+    pub fn with_random(self, random: Arc<dyn SecureRandom>) -> Self {
+        self.with(|parts| parts.random = random)
+    }
+
+    /// The cookies by which devices are known.
+    pub(crate) fn devices(&self) -> Option<&DeviceCookies> {
+        self.parts.devices.as_ref()
+    }
+
+    /// Notes that a password was refused; tells how many were lately, if observers are to hear it.
+    pub(crate) fn note_refusal(&self) -> Option<u32> {
+        let now = unix_time(self.parts.clock.now()).ok()?;
+        self.parts.alarm.note(now.millis())
+    }
+
+    /// Asks whether a password may be tried for `username` by a client at `source`, and counts it.
     ///
     /// Cancellation safe: dropped half-way, the attempt is counted or not.
     ///
     /// # Errors
-    /// As [`ThrottleStore`]; `Overloaded` if many others try at the same time, with what to wait.
+    /// As [`ThrottleStore`].
     pub async fn begin(
         &self,
         username: &Username,
-        address: Option<IpAddr>,
+        source: &LoginSource,
     ) -> Result<Admission, Error> {
+        let device = source.device.as_ref().map(Device::id);
+        let client = Client::new(username, source.address, device);
         let key = ThrottleKey::of(username);
-        let source = address.map(|address| Source::new(&key, address));
+        // Refused without a step of anything else.
+        let found = self.parts.store.find(&key).await?;
+        let attempts = found
+            .as_ref()
+            .map_or_else(|| Ok(Attempts::default()), read)?;
+        let is_known = attempts.knows(&client);
+        if let Err(retry_after) = attempts.begin(&client, self.now()?, &self.parts.policy) {
+            return Ok(refused(retry_after, ThrottledBy::Account));
+        }
+        let names = match self.parts.spraying.as_ref().zip(source.address) {
+            Some((policy, address)) if !is_known && policy.counts(address) => {
+                match self.begin_name(address, policy.names).await? {
+                    Ok(names) => Some(names),
+                    Err(retry_after) => return Ok(refused(retry_after, ThrottledBy::Address)),
+                }
+            }
+            _ => None,
+        };
         let begun = self
-            .change(&key, None, |attempts, now| {
-                attempts.begin(source.as_ref(), now, &self.policy)
+            .change(&key, Some(found), |attempts, now| {
+                attempts.begin(&client, now, &self.parts.policy)
             })
-            .await?;
-        let (mark, record) = match begun {
-            Ok(begun) => begun,
-            Err(retry_after) => {
-                tracing::debug!(?retry_after, "an account is throttled");
-                return Ok(Admission::Refused { retry_after });
+            .await;
+        let begun = match begun {
+            Ok(Changed::To(mark, record)) => Ok((mark, record)),
+            Ok(Changed::Refused(retry_after)) => Err(refused(retry_after, ThrottledBy::Account)),
+            // Whoever is quicker is let through, or stops this one. So it is not an outage.
+            Ok(Changed::TooManyTurns) => {
+                Err(refused(self.parts.policy.first_delay, ThrottledBy::Account))
+            }
+            Err(error) => {
+                self.end_name(names.as_ref(), None).await;
+                return Err(error);
             }
         };
-        self.housekeeping
+        let (mark, record) = match begun {
+            Ok(begun) => begun,
+            Err(refusal) => {
+                self.end_name(names.as_ref(), None).await;
+                return Ok(refusal);
+            }
+        };
+        self.parts
+            .housekeeping
             .run(
                 "expired attempts could not be deleted",
-                &*self.clock,
-                async |now, limit| self.store.delete_expired(now, limit).await,
+                &*self.parts.clock,
+                async |now, limit| self.parts.store.delete_expired(now, limit).await,
             )
             .await;
         Ok(Admission::Granted(Attempt {
             throttle: self.clone(),
             key,
-            source,
+            client,
+            is_known,
             mark,
             record,
+            names,
         }))
     }
 
@@ -145,78 +265,203 @@ impl Throttle {
     pub async fn unlock(&self, username: &Username) -> Result<(), Error> {
         let key = ThrottleKey::of(username);
         let unlocked = self.update(&key, None, |record| {
-            let attempts = record.and_then(|record| read(record).ok());
-            let unlocked = attempts.unwrap_or_default().unlock();
-            Ok(Ok::<_, ()>((unlocked, ())))
+            let attempts = record.and_then(Attempts::read).unwrap_or_default();
+            let attempts = attempts.unlock();
+            let expires_at = attempts.expires_at(&self.parts.policy);
+            Ok(Ok::<_, ()>((attempts.write(), expires_at, ())))
         });
-        unlocked.await.map(drop)
+        is_done(&unlocked.await?)
     }
 
-    /// Makes one change to what was counted, whoever else does. `Err` if `change` refuses to.
+    /// Takes the devices of `username` for strangers from now on: their password was changed.
+    /// [`Accounts`](crate::Accounts) does it by itself.
+    ///
+    /// # Errors
+    /// As [`begin`](Self::begin).
+    pub async fn forget_devices(&self, username: &Username) -> Result<(), Error> {
+        let (key, spelling) = (ThrottleKey::of(username), client::spelling(username));
+        let forgotten = self.update(&key, None, |record| {
+            // Nothing is written down for a name of which nothing is.
+            let Some(record) = record else {
+                return Ok(Err(()));
+            };
+            let attempts = read(record)?.forget_devices(spelling);
+            Ok(Ok((
+                attempts.write(),
+                attempts.expires_at(&self.parts.policy),
+                (),
+            )))
+        });
+        is_done(&forgotten.await?)
+    }
+
+    /// Counts one more login from `address` as under way.
+    async fn begin_name(
+        &self,
+        address: IpAddr,
+        limit: u32,
+    ) -> Result<Result<NamesAttempt, Duration>, Error> {
+        let key = ThrottleKey::of_address(address);
+        let salt = random_bytes(&*self.parts.random, "a salt")?;
+        let begun = self.update(&key, None, |record| {
+            let names = record.map_or_else(|| Ok(Names::new(*salt)), read_names)?;
+            Ok(names.begin(self.now()?, limit).map(|names| {
+                let expires_at = names.expires_at();
+                (names.write(), expires_at, ())
+            }))
+        });
+        Ok(match begun.await? {
+            Changed::To((), record) => Ok(NamesAttempt { key, record }),
+            Changed::Refused(retry_after) => Err(retry_after),
+            Changed::TooManyTurns => Err(self.parts.policy.first_delay),
+        })
+    }
+
+    /// Ends it, with the name that failed. Where that cannot be noted, it is under way for some minutes
+    /// more.
+    async fn end_name(&self, names: Option<&NamesAttempt>, failed: Option<&ThrottleKey>) {
+        let Some(names) = names else { return };
+        let expected = Some(Some(names.record.clone()));
+        let ended = self.update(&names.key, expected, |record| {
+            // It may have expired meanwhile.
+            let Some(record) = record else {
+                return Ok(Err(()));
+            };
+            let names = read_names(record)?.end(failed, self.now()?);
+            let expires_at = names.expires_at();
+            Ok(Ok((names.write(), expires_at, ())))
+        });
+        if let Err(error) = ended.await.and_then(|ended| is_done(&ended)) {
+            error.log("the end of an attempt could not be noted for its address");
+        }
+    }
+
+    /// Makes one change to what was counted for an account, whoever else does.
     async fn change<T, R>(
         &self,
         key: &ThrottleKey,
-        expected: Option<&ThrottleRecord>,
+        expected: Option<Option<ThrottleRecord>>,
         change: impl Fn(Attempts, u64) -> Result<(Attempts, T), R>,
-    ) -> Result<Result<(T, ThrottleRecord), R>, Error> {
+    ) -> Result<Changed<T, R>, Error> {
         self.update(key, expected, |record| {
             let attempts = record.map_or_else(|| Ok(Attempts::default()), read)?;
-            Ok(change(attempts, self.now()?))
+            Ok(change(attempts, self.now()?).map(|(attempts, told)| {
+                let expires_at = attempts.expires_at(&self.parts.policy);
+                (attempts.write(), expires_at, told)
+            }))
         })
         .await
     }
 
-    /// Puts in the place of a record what `decide` makes of it, and gives that away too. `Err` if it
-    /// refuses to. A record that is `expected` is looked up only if it is another.
+    /// Puts in the place of a record what `decide` makes of it, to be kept until then, and gives that
+    /// away too. A record that is `expected` is looked up only if it is another.
     async fn update<T, R>(
         &self,
         key: &ThrottleKey,
-        expected: Option<&ThrottleRecord>,
-        decide: impl Fn(Option<&ThrottleRecord>) -> Result<Result<(Attempts, T), R>, Error>,
-    ) -> Result<Result<(T, ThrottleRecord), R>, Error> {
-        for turn in 0..MAX_TURNS {
-            let old = match expected {
-                Some(expected) if turn == 0 => Some(expected.clone()),
-                _ => self.store.find(key).await?,
+        expected: Option<Option<ThrottleRecord>>,
+        decide: impl Fn(Option<&ThrottleRecord>) -> Result<Result<(ThrottleRecord, u64, T), R>, Error>,
+    ) -> Result<Changed<T, R>, Error> {
+        let mut expected = expected;
+        for _ in 0..MAX_TURNS {
+            let old = match expected.take() {
+                Some(expected) => expected,
+                None => self.parts.store.find(key).await?,
             };
-            let (attempts, decided) = match decide(old.as_ref())? {
+            let (new, expires_at, decided) = match decide(old.as_ref())? {
                 Ok(decided) => decided,
-                Err(refusal) => return Ok(Err(refusal)),
+                Err(refusal) => return Ok(Changed::Refused(refusal)),
             };
-            let expires_at = Duration::from_millis(attempts.expires_at(&self.policy));
-            let new = serde_json::to_string(&attempts)
-                .map(ThrottleRecord::new)
-                .map_err(|source| {
-                    Error::new(ErrorKind::Internal, "attempts could not be written down")
-                        .with_source(source)
-                })?;
+            let expires_at = UNIX_EPOCH + Duration::from_millis(expires_at);
             let replaced = self
+                .parts
                 .store
-                .replace(key, old.as_ref(), &new, UNIX_EPOCH + expires_at)
-                .await?;
-            if replaced {
-                return Ok(Ok((decided, new)));
+                .replace(key, old.as_ref(), &new, expires_at);
+            if replaced.await? {
+                return Ok(Changed::To(decided, new));
             }
         }
-        Err(
-            Error::new(ErrorKind::Overloaded, "too many try one account at once")
-                .with_retry_after(Duration::from_secs(1)),
-        )
+        Ok(Changed::TooManyTurns)
     }
 
     fn now(&self) -> Result<u64, Error> {
-        Ok(unix_time(self.clock.now())?.millis())
+        Ok(unix_time(self.parts.clock.now())?.millis())
+    }
+}
+
+/// What became of a change.
+enum Changed<T, R> {
+    To(T, ThrottleRecord),
+    Refused(R),
+    TooManyTurns,
+}
+
+/// Fails for what could not be written; what did not have to be is done.
+fn is_done(changed: &Changed<(), ()>) -> Result<(), Error> {
+    match changed {
+        Changed::To(..) | Changed::Refused(()) => Ok(()),
+        Changed::TooManyTurns => Err(too_many_turns()),
     }
 }
 
 fn read(record: &ThrottleRecord) -> Result<Attempts, Error> {
-    serde_json::from_str(record.as_str()).map_err(|source| {
-        Error::new(
-            ErrorKind::Corrupt,
-            "the attempts on an account make no sense",
-        )
-        .with_source(source)
-    })
+    Attempts::read(record).ok_or_else(corrupt)
+}
+
+fn read_names(record: &ThrottleRecord) -> Result<Names, Error> {
+    Names::read(record).ok_or_else(corrupt)
+}
+
+fn corrupt() -> Error {
+    let message = "the attempts on an account, or from an address, make no sense";
+    Error::new(ErrorKind::Corrupt, message)
+}
+
+fn too_many_turns() -> Error {
+    let message = "what was counted for an account changes faster than it can be written";
+    Error::new(ErrorKind::Overloaded, message).with_retry_after(Duration::from_secs(1))
+}
+
+fn refused(retry_after: Duration, by: ThrottledBy) -> Admission {
+    tracing::debug!(?retry_after, ?by, "a login is throttled");
+    Admission::Refused { retry_after, by }
+}
+
+/// Where a login comes from, as far as is known.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct LoginSource {
+    /// The address of the client. Without it, or where it is that of a proxy that all come through,
+    /// strangers are not told from those who have logged in before.
+    pub address: Option<IpAddr>,
+    /// The device, by its cookie.
+    pub device: Option<Device>,
+}
+
+impl LoginSource {
+    /// A client at `address`.
+    #[must_use]
+    pub fn at(address: IpAddr) -> Self {
+        Self {
+            address: Some(address),
+            device: None,
+        }
+    }
+
+    /// The client that has this device.
+    #[must_use]
+    pub fn with_device(mut self, device: Option<Device>) -> Self {
+        self.device = device;
+        self
+    }
+}
+
+impl From<Option<IpAddr>> for LoginSource {
+    fn from(address: Option<IpAddr>) -> Self {
+        Self {
+            address,
+            device: None,
+        }
+    }
 }
 
 /// Whether a password may be tried.
@@ -229,30 +474,76 @@ pub enum Admission {
     Refused {
         /// How long to wait.
         retry_after: Duration,
+        /// What of.
+        by: ThrottledBy,
     },
 }
 
-/// An attempt that may be made. Until it is told otherwise it has failed.
-#[derive(Debug)]
-#[must_use = "an attempt that is not told that it succeeded has failed"]
+/// What has had too many failures.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum ThrottledBy {
+    /// The account.
+    Account,
+    /// The address, with many names.
+    Address,
+}
+
+impl ThrottledBy {
+    /// A name for logs and metrics, in snake case. It stays the same between releases.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Account => "account",
+            Self::Address => "address",
+        }
+    }
+}
+
+/// An attempt that may be made. Until it is told how it ended it is under way, and later a failure.
+#[must_use = "an attempt that is not told how it ended is a failure"]
 pub struct Attempt {
     throttle: Throttle,
     key: ThrottleKey,
-    source: Option<Source>,
+    client: Client,
+    is_known: bool,
     mark: Mark,
     /// What was there once this was counted.
+    record: ThrottleRecord,
+    names: Option<NamesAttempt>,
+}
+
+/// What is under way from an address.
+struct NamesAttempt {
+    key: ThrottleKey,
     record: ThrottleRecord,
 }
 
 impl Attempt {
-    /// The password was right: starts the count anew, and knows the source from now on.
+    /// The password was right: empties the count of the place that the login came from, and knows that
+    /// from now on.
     ///
     /// # Errors
-    /// As [`Throttle::begin`]; the attempt then counts as one that failed.
-    pub async fn succeeded(self) -> Result<(), Error> {
-        let source = self.source.as_ref();
-        self.change(|attempts, now| attempts.succeed(source, now))
-            .await
+    /// As [`Throttle::begin`]; the attempt then is a failure later.
+    pub async fn succeeded(self) -> Result<Told, Error> {
+        self.end(Ending::Succeeded).await
+    }
+
+    /// As [`succeeded`](Self::succeeded), and knows `device` too.
+    ///
+    /// # Errors
+    /// As [`succeeded`](Self::succeeded).
+    pub async fn succeeded_on(mut self, device: &Device) -> Result<Told, Error> {
+        self.client = self.client.on(device.id());
+        self.end(Ending::Succeeded).await
+    }
+
+    /// The password was wrong: counts one failure more.
+    ///
+    /// # Errors
+    /// As [`succeeded`](Self::succeeded).
+    pub async fn failed(self) -> Result<Told, Error> {
+        self.end(Ending::Failed).await
     }
 
     /// Nobody knows whether the password was right, as when a store was down: does not count. Where
@@ -260,73 +551,68 @@ impl Attempt {
     ///
     /// # Errors
     /// As [`succeeded`](Self::succeeded).
-    pub async fn withdraw(self) -> Result<(), Error> {
-        let source = self.source.as_ref();
-        self.change(|attempts, _| attempts.withdraw(source, self.mark))
-            .await
+    pub async fn withdraw(self) -> Result<Told, Error> {
+        self.end(Ending::Withdrawn).await
     }
 
-    async fn change(&self, change: impl Fn(Attempts, u64) -> Attempts) -> Result<(), Error> {
-        let change = |attempts, now| Ok::<_, ()>((change(attempts, now), ()));
-        let expected = Some(&self.record);
-        let changed = self.throttle.change(&self.key, expected, change);
-        changed.await.map(drop)
-    }
-}
-
-/// How many attempts in a row may fail, and what the next one waits. The delays are our choice: NIST
-/// wants them to grow, and leaves it open from where to where.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct ThrottlePolicy {
-    /// From this failure in a row on there is a delay. Default 5; at least 1.
-    pub delay_from: u32,
-    /// The first delay; each further failure doubles it. Default 1 s.
-    pub first_delay: Duration,
-    /// The longest delay. Default 900 s.
-    pub max_delay: Duration,
-    /// After so many failures in a row there are no further attempts. Default 100, the most that
-    /// NIST SP 800-63B-4 §3.2.2 allows.
-    pub stop_at: u32,
-}
-
-impl ThrottlePolicy {
-    fn check(&self) -> Result<(), Error> {
-        let invalid = |message| Err(Error::new(ErrorKind::InvalidConfig, message));
-        if self.delay_from == 0 || self.stop_at == 0 {
-            return invalid(
-                "the throttle must let at least one attempt be made: set `delay_from` and `stop_at` to 1 or more",
-            );
-        }
-        if self.first_delay.is_zero() || self.first_delay > self.max_delay {
-            return invalid(
-                "the first delay of the throttle must be longer than zero and no longer than the longest",
-            );
-        }
-        Ok(())
+    /// Whether the device that the login came with has logged in to this account before.
+    pub(crate) fn knows_device(&self) -> bool {
+        self.mark.is_of_device()
     }
 
-    /// What to wait after so many failures in a row.
-    fn delay(&self, failures: u32) -> Duration {
-        let Some(doublings) = failures.checked_sub(self.delay_from) else {
-            return Duration::ZERO;
-        };
-        let factor = 1_u32.checked_shl(doublings).unwrap_or(u32::MAX);
-        self.first_delay.saturating_mul(factor).min(self.max_delay)
+    /// Whether its answer must be kept back if it cannot be noted how it ended.
+    pub(crate) fn is_one_of_many(&self) -> bool {
+        self.mark.is_one_of_many
     }
-}
 
-impl Default for ThrottlePolicy {
-    fn default() -> Self {
-        Self {
-            delay_from: 5,
-            first_delay: Duration::from_secs(1),
-            max_delay: Duration::from_secs(900),
-            stop_at: 100,
+    async fn end(self, ending: Ending) -> Result<Told, Error> {
+        let throttle = &self.throttle;
+        let ended = throttle.change(
+            &self.key,
+            Some(Some(self.record.clone())),
+            |attempts, now| {
+                let policy = &throttle.parts.policy;
+                let (attempts, told) = attempts.end(&self.client, self.mark, ending, now, policy);
+                Ok::<_, ()>((attempts, told))
+            },
+        );
+        let ended = ended.await?;
+        let failed = (ending == Ending::Failed).then_some(&self.key);
+        throttle.end_name(self.names.as_ref(), failed).await;
+        match ended {
+            Changed::To(Ok(()), _) => Ok(Told::AsItIs),
+            Changed::To(Err(retry_after), _) => Ok(Told::NotNow { retry_after }),
+            Changed::Refused(()) | Changed::TooManyTurns => Err(too_many_turns()),
         }
     }
 }
 
-/// How often a change is tried anew since somebody else was quicker. Those who are refused change
-/// nothing, and so hardly anybody is.
-const MAX_TURNS: u32 = 16;
+impl fmt::Debug for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attempt")
+            .field("is_known", &self.is_known)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether the client may hear how its attempt ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[must_use = "an answer that is to be kept back must not be given, right or wrong"]
+#[expect(clippy::exhaustive_enums, reason = "a caller must handle each")]
+pub enum Told {
+    /// It may.
+    AsItIs,
+    /// It may not, and must try again: another of many at once has failed. It does not count.
+    NotNow {
+        /// How long to wait.
+        retry_after: Duration,
+    },
+}
+
+/// How often a change is tried anew since somebody else was quicker. Of those who try at once one is
+/// always quickest, and those who are refused change nothing: no more write at once than may be under
+/// way, so that nobody comes near this.
+const MAX_TURNS: u32 = 1_000;
+
+/// Refused passwords within five minutes on one node.
+const DEFAULT_ALARM: u32 = 1_000;

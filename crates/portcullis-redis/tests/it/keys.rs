@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, SystemTime};
 
 use portcullis_core::store::{TokenHash, TokenStore};
-use portcullis_core::throttle::Admission;
+use portcullis_core::throttle::{Admission, LoginSource};
 use portcullis_core::token::TokenRequest;
 use portcullis_core::{Claims, CredentialStore, RefreshTokens, Throttle, UserId};
 use portcullis_redis::RedisStore;
@@ -222,7 +222,10 @@ async fn no_more_rights_are_needed_than_the_documented() {
     assert!(refresh.unwrap().rotate().await.unwrap().is_some());
     assert_eq!(refresh_tokens.revoke_all(&user).await.unwrap(), 1);
     let throttle = Throttle::new(Arc::new(store.clone()));
-    let attempt = throttle.begin(&alice().username, None).await.unwrap();
+    let attempt = throttle
+        .begin(&alice().username, &LoginSource::default())
+        .await
+        .unwrap();
     assert!(matches!(attempt, Admission::Granted(_)));
     assert!(store.delete(&alice().user_id).await.unwrap());
 
