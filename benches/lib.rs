@@ -50,7 +50,7 @@ impl Overhead {
         }
         let authenticator =
             Authenticator::new(Arc::new(store), HashPool::inline(Arc::new(hasher)))?;
-        let key = SigningKey::from_hs256_secret(&[7; 32])?;
+        let key = SigningKey::from_hs256_secret(b"3vbWOTNRjTbMX4pYcLJFEYZJs0zEQoeT")?;
         let policy = AccessTokenPolicy::new("https://api.example.com", "example-api");
         let issuer = JwtIssuer::new(policy, key);
         Ok(Self {

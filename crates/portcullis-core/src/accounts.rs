@@ -19,6 +19,7 @@ use crate::refresh::RefreshTokens;
 use crate::secret::Secret;
 use crate::store::{Credential, CredentialStore, TokenStore, UserId, UserStatus, Username};
 use crate::throttle::{LoginSource, Throttle};
+use crate::token::is_scope_token;
 
 /// Makes accounts, changes and deletes them. Clones share what it holds.
 ///
@@ -145,6 +146,7 @@ impl Accounts {
     /// # Errors
     /// [`SignUpRefusal::Password`] if the policy does not take the password, [`SignUpRefusal::NameTaken`]
     /// if another has the username, [`SignUpRefusal::NameEmpty`] for an empty one,
+    /// [`SignUpRefusal::NoScopeToken`] for a scope that is none,
     /// [`SignUpRefusal::Failed`] if the store or the pool failed.
     pub async fn sign_up<S: Into<String>>(
         &self,
@@ -156,7 +158,10 @@ impl Accounts {
             return Err(SignUpRefusal::NameEmpty);
         }
         self.policy.check(&password)?;
-        let scopes = scopes.into_iter().map(Into::into).collect();
+        let scopes: Vec<String> = scopes.into_iter().map(Into::into).collect();
+        if !scopes.iter().all(|scope| is_scope_token(scope)) {
+            return Err(SignUpRefusal::NoScopeToken);
+        }
         let hash = self.authenticator.pool().hash(password).await?;
         self.import(username, Some(hash), scopes, UserStatus::Enabled)
             .await
@@ -176,6 +181,9 @@ impl Accounts {
     ) -> Result<Credential, SignUpRefusal> {
         if username.as_str().is_empty() {
             return Err(SignUpRefusal::NameEmpty);
+        }
+        if !scopes.iter().all(|scope| is_scope_token(scope)) {
+            return Err(SignUpRefusal::NoScopeToken);
         }
         let mut user = Credential::new(UserId::random(&*self.random)?, username);
         user.password_hash = password_hash;
@@ -458,6 +466,9 @@ pub enum SignUpRefusal {
     /// Another account has the username.
     #[error("the username is taken")]
     NameTaken,
+    /// A scope is not a `scope-token` (RFC 6749 §3.3), which a token cannot say.
+    #[error("a scope is empty or has characters that no scope may have, such as a space")]
+    NoScopeToken,
     /// The policy does not take the password.
     #[error(transparent)]
     Password(#[from] PasswordRefusal),

@@ -15,6 +15,7 @@ use crate::password::{
 };
 use crate::secret::Secret;
 use crate::store::{Credential, CredentialStore, UserId, UserStatus, Username};
+use crate::token::is_scope_token;
 
 /// Checks passwords. The only place that decides whether one is right.
 ///
@@ -363,12 +364,11 @@ fn grant_scopes<'a>(
     requested: impl IntoIterator<Item = &'a str>,
 ) -> Vec<String> {
     let requested: HashSet<&str> = requested.into_iter().collect();
-    if requested.is_empty() {
-        return user.scopes.clone();
-    }
     user.scopes
         .iter()
-        .filter(|scope| requested.contains(scope.as_str()))
+        // Another would be several, or none, in a token that writes scopes in one line.
+        .filter(|scope| is_scope_token(scope))
+        .filter(|scope| requested.is_empty() || requested.contains(scope.as_str()))
         .cloned()
         .collect()
 }

@@ -12,9 +12,7 @@ use crate::secret::Secret;
 /// use portcullis_core::cookie::TokenCookie;
 /// use portcullis_core::RefreshTransport;
 ///
-/// let mut cookie = TokenCookie::refresh_token();
-/// cookie.name = "__Host-refresh".to_owned();
-/// cookie.path = Some("/".to_owned());
+/// let cookie = TokenCookie::refresh_token().of_this_host();
 /// let transport = RefreshTransport::Cookie(cookie);
 /// # let _ = transport;
 /// ```
@@ -60,6 +58,33 @@ impl TokenCookie {
             same_site: SameSite::Lax,
             path: Some("/".to_owned()),
         }
+    }
+
+    /// The same cookie with `__Host-` before its name, secure and with the path `/`: browsers take it from
+    /// this host alone, so that no other host of the domain can set one in its place (RFC 6265bis
+    /// §4.1.3.2).
+    ///
+    /// ```
+    /// use portcullis_core::cookie::TokenCookie;
+    ///
+    /// let cookie = TokenCookie::refresh_token().of_this_host();
+    /// assert_eq!(cookie.name, "__Host-refresh_token");
+    /// ```
+    #[must_use]
+    pub fn of_this_host(mut self) -> Self {
+        self.name.insert_str(0, "__Host-");
+        self.secure = true;
+        self.path = Some("/".to_owned());
+        self
+    }
+
+    /// The same cookie with `__Secure-` before its name, and secure, for one that is to keep its path:
+    /// other hosts of the domain can set one in its place, but over HTTPS alone (RFC 6265bis §4.1.3.1).
+    #[must_use]
+    pub fn over_https(mut self) -> Self {
+        self.name.insert_str(0, "__Secure-");
+        self.secure = true;
+        self
     }
 
     /// The cookie `device` of [`DeviceCookies`](crate::device::DeviceCookies), with

@@ -12,7 +12,7 @@ use sha2::Sha256;
 use crate::clock::{Clock, SystemClock, unix_time};
 use crate::cookie::{TokenCookie, cookie_values};
 use crate::error::{Error, ErrorKind};
-use crate::random::{OsRandom, SecureRandom, random_bytes};
+use crate::random::{OsRandom, SecureRandom, is_guessable, random_bytes};
 use crate::secret::Secret;
 use crate::store::Username;
 use crate::throttle::{DEVICE_LEN, KNOWN_FOR};
@@ -56,7 +56,8 @@ impl DeviceCookies {
     /// Signs and checks by `key`.
     ///
     /// # Errors
-    /// `InvalidConfig` if the key has fewer than 32 bytes.
+    /// `InvalidConfig` if the key has fewer than 32 bytes, or can be guessed
+    /// ([`is_guessable`](crate::random::is_guessable)).
     pub fn new(key: &Secret) -> Result<Self, Error> {
         Ok(Self {
             current: mac(key)?,
@@ -186,7 +187,7 @@ fn mac(key: &Secret) -> Result<Hmac<Sha256>, Error> {
         let message = "the key of device cookies needs 32 random bytes or more: make one with `openssl rand -base64 48`";
         Error::new(ErrorKind::InvalidConfig, message)
     };
-    if key.len() < MIN_KEY_LEN {
+    if key.len() < MIN_KEY_LEN || is_guessable(key) {
         return Err(invalid());
     }
     Hmac::new_from_slice(key).map_err(|_| invalid())

@@ -41,3 +41,26 @@ pub fn random_bytes<const LEN: usize>(
     })?;
     Ok(bytes)
 }
+
+/// Whether a key cannot have come from a source of randomness: it has fewer than eight different bytes,
+/// or repeats a piece of fewer than 16. Of keys that are 32 random bytes, or as many hexadecimal digits,
+/// fewer than one in a million is so.
+///
+/// ```
+/// use portcullis_core::random::is_guessable;
+///
+/// assert!(is_guessable(b"changemechangemechangemechangeme"));
+/// assert!(!is_guessable(b"3vbWOTNRjTbMX4pYcLJFEYZJs0zEQoeT"));
+/// ```
+#[must_use]
+pub fn is_guessable(key: &[u8]) -> bool {
+    let mut seen = [false; 256];
+    for byte in key {
+        seen[usize::from(*byte)] = true;
+    }
+    let different = seen.iter().filter(|seen| **seen).count();
+    let repeats = |period: usize| {
+        key.len() >= 2 * period && key.iter().zip(&key[period..]).all(|(a, b)| a == b)
+    };
+    different < 8 || (1..16).any(repeats)
+}

@@ -4,10 +4,11 @@
 //! the use of a public key as an HMAC secret (RFC 8725 §3.1).
 
 use std::fmt;
+use std::path::Path;
 
 use jsonwebtoken::jwk::EllipticCurve;
 use jsonwebtoken::{DecodingKey, EncodingKey};
-use portcullis_core::random::SecureRandom;
+use portcullis_core::random::{SecureRandom, is_guessable};
 use portcullis_core::{Error, ErrorKind};
 use zeroize::Zeroizing;
 
@@ -49,6 +50,48 @@ impl From<Algorithm> for jsonwebtoken::Algorithm {
     }
 }
 
+/// Reads a secret from a file. One line break at its end is not part of it, as text editors and `echo`
+/// write one: the same rule for every secret that portcullis reads. Blocks.
+///
+/// A file that others than its owner can read is a warning in the log, since containers mount secrets
+/// so.
+///
+/// # Errors
+/// `InvalidConfig` if the file cannot be read.
+pub fn read_secret(path: impl AsRef<Path>) -> Result<Zeroizing<Vec<u8>>, Error> {
+    let path = path.as_ref();
+    let mut secret = std::fs::read(path).map(Zeroizing::new).map_err(|error| {
+        let path = path.display();
+        let message = format!("the key file {path} cannot be read ({error}): name one that can");
+        Error::new(ErrorKind::InvalidConfig, message)
+    })?;
+    for line_break in [b'\n', b'\r'] {
+        if secret.last() == Some(&line_break) {
+            secret.pop();
+        } else {
+            break;
+        }
+    }
+    warn_of_readers(path);
+    Ok(secret)
+}
+
+#[cfg(unix)]
+fn warn_of_readers(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+
+    let is_shared = |file: std::fs::Metadata| file.permissions().mode() & 0o077 != 0;
+    if std::fs::metadata(path).is_ok_and(is_shared) {
+        tracing::warn!(
+            file = ?path,
+            "others than its owner can read or change a key file: set its mode to 0600"
+        );
+    }
+}
+
+#[cfg(not(unix))]
+fn warn_of_readers(_: &Path) {}
+
 /// A key that signs tokens, and the key that verifies them with it. Wiped when dropped.
 pub struct SigningKey {
     encoding_key: EncodingKey,
@@ -59,13 +102,21 @@ impl SigningKey {
     /// Takes an HS256 secret, as exactly these bytes: strip the line break of a text file first.
     ///
     /// # Errors
-    /// `InvalidConfig` if the secret is shorter than 32 bytes (RFC 7518 §3.2), is a PEM file, or is text
-    /// that ends with a line feed.
+    /// `InvalidConfig` if the secret is shorter than 32 bytes (RFC 7518 §3.2), can be guessed
+    /// ([`is_guessable`]), is a PEM file, or is text that ends with a line feed.
     pub fn from_hs256_secret(secret: &[u8]) -> Result<Self, Error> {
         Ok(Self {
             encoding_key: EncodingKey::from_secret(secret),
             verifying_key: VerifyingKey::from_hs256_secret(secret)?,
         })
+    }
+
+    /// Reads an HS256 secret from a file, by [`read_secret`].
+    ///
+    /// # Errors
+    /// `InvalidConfig` if the file cannot be read, and as [`from_hs256_secret`](Self::from_hs256_secret).
+    pub fn from_hs256_file(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::from_hs256_secret(&read_secret(path)?)
     }
 
     /// Reads an Ed25519 private key from PEM: PKCS#8, not encrypted, as
@@ -150,8 +201,8 @@ impl VerifyingKey {
     /// Takes an HS256 secret, as exactly these bytes: strip the line break of a text file first.
     ///
     /// # Errors
-    /// `InvalidConfig` if the secret is shorter than 32 bytes (RFC 7518 §3.2), is a PEM file, or is text
-    /// that ends with a line feed.
+    /// `InvalidConfig` if the secret is shorter than 32 bytes (RFC 7518 §3.2), can be guessed
+    /// ([`is_guessable`]), is a PEM file, or is text that ends with a line feed.
     pub fn from_hs256_secret(secret: &[u8]) -> Result<Self, Error> {
         // As a secret, the PEM of a public key would let everyone who can read it sign tokens.
         if secret.trim_ascii_start().starts_with(b"-----BEGIN ") {
@@ -165,6 +216,12 @@ impl VerifyingKey {
                 "the HS256 secret is shorter than 32 bytes; use 32 or more random bytes",
             ));
         }
+        if is_guessable(secret) {
+            return Err(invalid_config(
+                "the HS256 secret can be guessed, as what repeats itself or has few different bytes: \
+                 make another, as by `openssl rand -base64 48`",
+            ));
+        }
         // A secret of random bytes ends with one now and then, and is not all text.
         let is_text = secret
             .iter()
@@ -176,6 +233,14 @@ impl VerifyingKey {
             ));
         }
         Self::new(Algorithm::HS256, DecodingKey::from_secret(secret))
+    }
+
+    /// Reads an HS256 secret from a file, by [`read_secret`].
+    ///
+    /// # Errors
+    /// `InvalidConfig` if the file cannot be read, and as [`from_hs256_secret`](Self::from_hs256_secret).
+    pub fn from_hs256_file(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::from_hs256_secret(&read_secret(path)?)
     }
 
     /// Reads an Ed25519 public key from PEM: a `SubjectPublicKeyInfo`, as `openssl pkey -pubout`

@@ -7,7 +7,7 @@ mod issuer;
 pub use issuer::JwtIssuer;
 
 mod key;
-pub use key::{Algorithm, SigningKey, VerifyingKey};
+pub use key::{Algorithm, SigningKey, VerifyingKey, read_secret};
 
 mod verifier;
 pub use verifier::JwtVerifier;

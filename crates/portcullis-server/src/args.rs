@@ -8,6 +8,10 @@ use clap::builder::FalseyValueParser;
 use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
 use portcullis::adapter::Scheme;
 use portcullis::password::Argon2Params;
+use zeroize::Zeroizing;
+
+use crate::failure::Failure;
+use crate::keys;
 
 /// A login server: POST /v1/login takes the OAuth2 password form and answers a bearer token.
 #[derive(Debug, Parser)]
@@ -80,6 +84,10 @@ pub(crate) struct ServeArgs {
     /// The scheme of URLs that clients are redirected to; `https` behind a proxy that serves TLS.
     #[arg(long, env = "PORTCULLIS_SCHEME", default_value = "http")]
     pub(crate) scheme: SchemeArg,
+    /// What clients are redirected to that add a slash to a path: a whole URL, as FastAPI does, or a path,
+    /// which names neither a scheme nor a host that a client or a proxy could have got wrong.
+    #[arg(long, env = "PORTCULLIS_REDIRECTS", default_value = "absolute")]
+    pub(crate) redirects: RedirectsArg,
     /// How many proxies of yours are in front, each of which adds to `X-Forwarded-For` where it was
     /// connected from. The throttle goes by where clients are.
     #[arg(
@@ -94,11 +102,116 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "PORTCULLIS_THROTTLE", default_value = "on")]
     pub(crate) throttle: SwitchArg,
     #[command(flatten)]
+    pub(crate) throttling: ThrottleArgs,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
+    #[command(flatten)]
     pub(crate) refresh: RefreshArgs,
     #[command(flatten)]
     pub(crate) tokens: TokenArgs,
     #[command(flatten)]
     pub(crate) hashing: HashArgs,
+}
+
+/// Used with `--throttle on`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ThrottleArgs {
+    /// How many different names may fail from one address within an hour; 0 for any number. Addresses
+    /// that are private or of this machine have no limit unless `--trusted-proxies` is given: they are
+    /// those of proxies as a rule.
+    #[arg(
+        long,
+        env = "PORTCULLIS_SPRAYING_LIMIT",
+        default_value_t = 100,
+        value_name = "NAMES",
+        value_parser = clap::value_parser!(u32).range(0..=1_000)
+    )]
+    pub(crate) spraying_limit: u32,
+    /// A file with a secret of 32 bytes or more that signs the cookies of devices that are known, so
+    /// that an owner on the move is not kept out by whoever guesses. Without it no device is known.
+    #[arg(long, env = "PORTCULLIS_DEVICE_KEY_FILE", value_name = "FILE")]
+    pub(crate) device_key_file: Option<PathBuf>,
+    /// A file with a secret that signed such cookies before. May be repeated.
+    #[arg(
+        long,
+        env = "PORTCULLIS_DEVICE_ACCEPT_KEY_FILE",
+        value_name = "FILE",
+        requires = "device_key_file"
+    )]
+    pub(crate) device_accept_key_file: Vec<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct LimitArgs {
+    /// How long a body may be, in bytes; a longer one is answered 413. A login has a few hundred.
+    #[arg(
+        long,
+        env = "PORTCULLIS_BODY_LIMIT",
+        default_value_t = LimitArgs::BODY_LIMIT,
+        value_name = "BYTES",
+        value_parser = clap::value_parser!(u32).range(1_024..)
+    )]
+    pub(crate) body_limit: u32,
+    /// What all bodies that are being read may take, in bytes; more are answered 503. Those of up to 64
+    /// KiB are always read.
+    #[arg(
+        long,
+        env = "PORTCULLIS_BODIES_LIMIT",
+        default_value_t = LimitArgs::BODIES_LIMIT,
+        value_name = "BYTES"
+    )]
+    pub(crate) bodies_limit: usize,
+    /// How long a body may take to arrive, in seconds; then it is answered 408.
+    #[arg(
+        long,
+        env = "PORTCULLIS_BODY_DEADLINE",
+        default_value_t = LimitArgs::BODY_DEADLINE,
+        value_name = "SECONDS",
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub(crate) body_deadline: u32,
+    /// How long the head of a request may take to arrive, in seconds.
+    #[arg(
+        long,
+        env = "PORTCULLIS_HEAD_DEADLINE",
+        default_value_t = LimitArgs::HEAD_DEADLINE,
+        value_name = "SECONDS",
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub(crate) head_deadline: u32,
+    /// How long a connection may wait for its next request, in seconds.
+    #[arg(
+        long,
+        env = "PORTCULLIS_KEEP_ALIVE",
+        default_value_t = LimitArgs::KEEP_ALIVE,
+        value_name = "SECONDS"
+    )]
+    pub(crate) keep_alive: u32,
+    /// How many connections are taken at once [default: what the open files of the process allow, less
+    /// 128].
+    #[arg(long, env = "PORTCULLIS_MAX_CONNECTIONS", value_name = "N")]
+    pub(crate) max_connections: Option<NonZeroUsize>,
+}
+
+impl LimitArgs {
+    const BODY_LIMIT: u32 = 64 << 10;
+    const BODIES_LIMIT: usize = 64 << 20;
+    const BODY_DEADLINE: u32 = 10;
+    const HEAD_DEADLINE: u32 = 5;
+    const KEEP_ALIVE: u32 = 5;
+}
+
+impl Default for LimitArgs {
+    fn default() -> Self {
+        Self {
+            body_limit: Self::BODY_LIMIT,
+            bodies_limit: Self::BODIES_LIMIT,
+            body_deadline: Self::BODY_DEADLINE,
+            head_deadline: Self::HEAD_DEADLINE,
+            keep_alive: Self::KEEP_ALIVE,
+            max_connections: None,
+        }
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -107,6 +220,11 @@ pub(crate) struct RefreshArgs {
     /// browsers send it over HTTPS alone.
     #[arg(long, env = "PORTCULLIS_REFRESH_TOKENS", default_value = "off")]
     pub(crate) refresh_tokens: SwitchArg,
+    /// What the names of cookies begin with: `host` for `__Host-` and the path `/`, so that no other host
+    /// of the domain can set one in their place, or `secure` for `__Secure-`, so that none can over plain
+    /// HTTP. Either takes `--scheme https`.
+    #[arg(long, env = "PORTCULLIS_COOKIE_PREFIX", default_value = "none")]
+    pub(crate) cookie_prefix: CookiePrefixArg,
     /// How long a refresh token is good that is not used, in seconds.
     #[arg(
         long,
@@ -129,6 +247,19 @@ pub(crate) struct RefreshArgs {
 pub(crate) enum SwitchArg {
     Off,
     On,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum RedirectsArg {
+    Absolute,
+    Relative,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum CookiePrefixArg {
+    None,
+    Host,
+    Secure,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -158,6 +289,18 @@ pub(crate) struct StoreArgs {
         value_name = "URL"
     )]
     pub(crate) url: String,
+    /// A file with that URL, which then is in no list of processes. It goes before `--store`.
+    #[arg(long, env = "PORTCULLIS_STORE_FILE", value_name = "FILE")]
+    pub(crate) store_file: Option<PathBuf>,
+}
+
+impl StoreArgs {
+    pub(crate) fn url(&self) -> Result<Zeroizing<String>, Failure> {
+        match &self.store_file {
+            Some(file) => keys::read_text(file, "--store-file"),
+            None => Ok(Zeroizing::new(self.url.clone())),
+        }
+    }
 }
 
 #[derive(Debug, Default, clap::Args)]
@@ -170,6 +313,18 @@ pub(crate) struct TokenStoreArgs {
         value_name = "URL"
     )]
     pub(crate) token_store: Option<String>,
+    /// A file with that URL. It goes before `--token-store`.
+    #[arg(long, env = "PORTCULLIS_TOKEN_STORE_FILE", value_name = "FILE")]
+    pub(crate) token_store_file: Option<PathBuf>,
+}
+
+impl TokenStoreArgs {
+    pub(crate) fn url(&self) -> Result<Option<Zeroizing<String>>, Failure> {
+        match &self.token_store_file {
+            Some(file) => keys::read_text(file, "--token-store-file").map(Some),
+            None => Ok(self.token_store.clone().map(Zeroizing::new)),
+        }
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -287,7 +442,7 @@ pub(crate) struct AddArgs {
     pub(crate) name: NameArgs,
     #[command(flatten)]
     pub(crate) password: PasswordArgs,
-    /// A scope the user may have; may be given several times.
+    /// A scope the user may have, or several, separated by spaces; may be given several times.
     #[arg(long = "scope", value_name = "SCOPE")]
     pub(crate) scopes: Vec<String>,
 }

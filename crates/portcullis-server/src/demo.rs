@@ -6,7 +6,7 @@ use portcullis::adapter::Scheme;
 use portcullis::jwt::{JwtIssuer, SigningKey};
 use portcullis::{AccessTokenPolicy, Accounts, Authenticator, Secret, Throttle, Username};
 
-use crate::args::DemoArgs;
+use crate::args::{CookiePrefixArg, DemoArgs, LimitArgs, RedirectsArg};
 use crate::failure::Failure;
 use crate::keys;
 use crate::serve::{self, Server};
@@ -45,6 +45,9 @@ pub(crate) async fn run(args: DemoArgs) -> Result<(), Failure> {
         refresh_tokens: None,
         tokens: Tokens::jwt(JwtIssuer::new(policy, key), Vec::new()),
         pool,
+        redirects: RedirectsArg::Absolute,
+        cookie_prefix: CookiePrefixArg::None,
+        limits: LimitArgs::default(),
     };
     server
         .run(|address| serve::say(&instructions(&address.to_string(), &password)))

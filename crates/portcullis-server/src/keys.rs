@@ -1,18 +1,18 @@
 //! Where the key that signs tokens comes from.
 
-use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use portcullis::jwt::{SigningKey, VerifyingKey};
+use portcullis::device::DeviceCookies;
+use portcullis::jwt::{SigningKey, VerifyingKey, read_secret};
 use portcullis::random::SecureRandom;
-use portcullis::{Error, OsRandom};
+use portcullis::{Error, OsRandom, Secret};
 use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
-use crate::args::KeyArgs;
+use crate::args::{KeyArgs, ThrottleArgs};
 use crate::failure::Failure;
 
 /// 256 bits, as many as HS256 can use (RFC 7518 §3.2).
@@ -103,19 +103,48 @@ fn create(file: &Path) -> io::Result<()> {
 }
 
 fn hs256(file: &Path, flag: &str) -> Result<SigningKey, Failure> {
-    let text = read(file, flag)?;
-    let secret = text.strip_suffix(b"\n").unwrap_or(&text);
-    let secret = secret.strip_suffix(b"\r").unwrap_or(secret);
-    SigningKey::from_hs256_secret(secret).map_err(|error| unusable(file, &error))
+    let secret = read_secret(file).map_err(|error| unreadable(&error, flag))?;
+    SigningKey::from_hs256_secret(&secret).map_err(|error| unusable(file, &error))
+}
+
+/// The keys of device cookies that the flags name; `None` if they name none.
+pub(crate) fn devices(args: &ThrottleArgs) -> Result<Option<DeviceCookies>, Failure> {
+    let Some(file) = &args.device_key_file else {
+        return Ok(None);
+    };
+    let read = |file: &Path, flag| {
+        let secret = read_text(file, flag)?;
+        Ok::<_, Failure>(Secret::from(secret.as_str().to_owned()))
+    };
+    let devices = DeviceCookies::new(&read(file, "--device-key-file")?);
+    let mut devices = devices.map_err(|error| unusable(file, &error))?;
+    for file in &args.device_accept_key_file {
+        let key = read(file, "--device-accept-key-file")?;
+        devices = devices
+            .and_accept(&key)
+            .map_err(|error| unusable(file, &error))?;
+    }
+    Ok(Some(devices))
+}
+
+/// Reads a secret that is text.
+pub(crate) fn read_text(file: &Path, flag: &str) -> Result<Zeroizing<String>, Failure> {
+    let secret = read_secret(file).map_err(|error| unreadable(&error, flag))?;
+    let text = str::from_utf8(&secret).map_err(|_| {
+        Failure::config(format!(
+            "the file {} of {flag} is not text: write it in UTF-8",
+            file.display()
+        ))
+    })?;
+    Ok(Zeroizing::new(text.to_owned()))
 }
 
 fn read(file: &Path, flag: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    fs::read(file).map(Zeroizing::new).map_err(|error| {
-        Failure::config(format!(
-            "cannot read the key file {} ({error}); name a readable one with {flag}",
-            file.display()
-        ))
-    })
+    read_secret(file).map_err(|error| unreadable(&error, flag))
+}
+
+fn unreadable(error: &Error, flag: &str) -> Failure {
+    Failure::config(format!("{} with {flag}", error.message()))
 }
 
 fn unusable(file: &Path, error: &Error) -> Failure {

@@ -3,6 +3,8 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+#[cfg(target_os = "linux")]
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -22,6 +24,15 @@ mod serve;
 mod tokens;
 mod user;
 
+/// Passwords and keys are in the memory of this process, and would be in its core dumps; nor may other
+/// processes of the user read it.
+fn no_core_dumps() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        tracing::warn!(%error, "core dumps of this process hold passwords and keys");
+    }
+}
+
 fn main() -> ExitCode {
     let args = Args::parse();
     // An empty part, as behind the last comma of a list, is not a level of its own.
@@ -38,6 +49,7 @@ fn main() -> ExitCode {
         .with(fmt::layer().with_writer(std::io::stderr))
         .with(filter)
         .init();
+    no_core_dumps();
     let result = actix_web::rt::System::new().block_on(async {
         match args.command {
             Command::Calibrate(calibrate) => calibrate::run(&calibrate),

@@ -8,6 +8,8 @@ use std::num::NonZeroUsize;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::thread;
+use std::time::Duration;
 
 use actix_web::dev::Service;
 use actix_web::http::header::HeaderMap;
@@ -18,14 +20,18 @@ use portcullis::actix::{Bearer, LoginRoutes, TrustedProxies};
 use portcullis::adapter::{Mount, Operation, Scheme};
 use portcullis::cookie::TokenCookie;
 use portcullis::password::{Argon2Params, HashPoolConfig};
+use portcullis::throttle::SprayingPolicy;
 use portcullis::{
     Argon2idHasher, Authenticator, BearerGuard, CredentialStore, HashPool, RefreshTokens,
     RefreshTransport, Throttle, TokenEndpoint, openapi,
 };
 use serde::Serialize;
 
-use crate::args::{HashArgs, ServeArgs, SwitchArg, TokenKind};
+use crate::args::{
+    CookiePrefixArg, HashArgs, LimitArgs, RedirectsArg, ServeArgs, SwitchArg, TokenKind,
+};
 use crate::failure::Failure;
+use crate::keys;
 use crate::migrate;
 use crate::tokens::{self, Tokens};
 
@@ -34,34 +40,78 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
     if args.migrate {
         migrate::run(&args.store, &args.tokens.token_store).await?;
     }
-    let stores = portcullis::open(&args.store.url).await?;
+    let url = args.store.url()?;
+    let stores = portcullis::open(&url).await?;
     let refreshes = matches!(args.refresh.refresh_tokens, SwitchArg::On);
     let token_stores = if refreshes || matches!(args.tokens.tokens, TokenKind::Opaque) {
         tokens::stores(&args.tokens.token_store, &stores).await?
     } else {
         stores.clone()
     };
+    let throttle = match args.throttle {
+        SwitchArg::Off => None,
+        SwitchArg::On => Some(limited(Throttle::new(stores.throttle), &args)?),
+    };
     let server = Server {
         listen: args.listen,
         prefix: args.prefix,
         scheme: args.scheme.into(),
         trusted_proxies: NonZeroUsize::new(args.trusted_proxies),
-        tokens: Tokens::open(&args.tokens, &args.store.url, token_stores.tokens)?,
+        tokens: Tokens::open(&args.tokens, &url, token_stores.tokens)?,
         refresh_tokens: if refreshes {
             Some(tokens::refresh_tokens(&args.refresh, token_stores.refresh)?)
         } else {
             None
         },
         users: stores.credentials,
-        throttle: match args.throttle {
-            SwitchArg::Off => None,
-            SwitchArg::On => Some(Throttle::new(stores.throttle)),
-        },
+        throttle,
+        redirects: args.redirects,
+        cookie_prefix: args.refresh.cookie_prefix,
+        limits: args.limits,
         pool: pool(&args.hashing)?,
     };
+    if server.trusted_proxies.is_some()
+        && server.scheme == Scheme::Http
+        && server.redirects == RedirectsArg::Absolute
+    {
+        tracing::warn!(
+            "redirects lead to http: behind a proxy that serves TLS a client that follows one sends a \
+             password in clear; say --scheme https, or --redirects relative"
+        );
+    }
     server
         .run(|address| say(&format!("listening on http://{address}")))
         .await
+}
+
+/// Also by address and by device, as the flags say. Says which in the log.
+fn limited(mut throttle: Throttle, args: &ServeArgs) -> Result<Throttle, Failure> {
+    let (prefix, scheme) = (args.refresh.cookie_prefix, args.scheme.into());
+    let (has_proxies, args) = (args.trusted_proxies > 0, &args.throttling);
+
+    if args.spraying_limit == 0 {
+        tracing::info!("any number of names may fail from one address");
+    } else {
+        let mut policy = SprayingPolicy::default();
+        policy.names = args.spraying_limit;
+        policy.private_addresses = has_proxies;
+        throttle = throttle.with_spraying_limit(policy)?;
+        let whose = if has_proxies {
+            "any, which the proxies tell"
+        } else {
+            "any that is public: those that are private are taken for proxies"
+        };
+        tracing::info!(
+            names = args.spraying_limit,
+            address = whose,
+            "so many names may fail from one address within an hour"
+        );
+    }
+    if let Some(devices) = keys::devices(args)? {
+        let cookie = prefixed(TokenCookie::device(), prefix, scheme)?;
+        throttle = throttle.with_devices(devices.with_cookie(cookie)?);
+    }
+    Ok(throttle)
 }
 
 /// Everything a server is made of.
@@ -75,6 +125,9 @@ pub(crate) struct Server {
     pub(crate) tokens: Tokens,
     pub(crate) refresh_tokens: Option<RefreshTokens>,
     pub(crate) pool: HashPool,
+    pub(crate) redirects: RedirectsArg,
+    pub(crate) cookie_prefix: CookiePrefixArg,
+    pub(crate) limits: LimitArgs,
 }
 
 impl Server {
@@ -89,20 +142,28 @@ impl Server {
             endpoint = endpoint.with_throttle(throttle);
         }
         if let Some(refresh_tokens) = self.refresh_tokens {
-            let mut cookie = TokenCookie::refresh_token();
-            cookie.secure = self.scheme == Scheme::Https;
+            let cookie = TokenCookie::refresh_token();
+            let cookie = prefixed(cookie, self.cookie_prefix, self.scheme)?;
             let transport = RefreshTransport::Cookie(cookie);
             endpoint = endpoint.with_refresh_tokens(refresh_tokens, transport)?;
         }
-        let mount = Mount::new(endpoint)
+        let limits = self.limits;
+        let mut mount = Mount::new(endpoint)
             .with_prefix(&self.prefix)
-            .with_scheme(self.scheme);
+            .with_scheme(self.scheme)
+            .with_body_limit(limits.body_limit as usize)
+            .with_bodies_limit(limits.bodies_limit)
+            .with_body_deadline(seconds(limits.body_deadline));
+        if self.redirects == RedirectsArg::Relative {
+            mount = mount.with_relative_redirects();
+        }
         let login_path = mount.path(Operation::Login).unwrap_or_default();
         let login = LoginRoutes::new(mount);
         let me_path = format!("{}/me", self.prefix);
         let document = Data::new(openapi::login_document(&login_path));
         let proxies = TrustedProxies::new(self.trusted_proxies.unwrap_or(NonZeroUsize::MIN));
         let has_proxies = self.trusted_proxies.is_some();
+        let workers = thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let server = HttpServer::new(move || {
             let others = [
                 ("GET", me_path.as_str()),
@@ -125,6 +186,11 @@ impl Server {
         })
         // A client that closes has gone: its login must not be hashed.
         .h1_allow_half_closed(false)
+        .client_request_timeout(seconds(limits.head_deadline))
+        .keep_alive(seconds(limits.keep_alive))
+        .workers(workers)
+        // It counts on each worker.
+        .max_connections(connections(limits.max_connections).div_ceil(workers))
         .bind(self.listen)
         .map_err(|error| cannot_listen(self.listen, &error))?;
         for address in server.addrs() {
@@ -143,6 +209,51 @@ impl Server {
         };
         ended.map_err(|error| Failure::refused(format!("the server stopped: {error}")))
     }
+}
+
+/// A cookie as the flags say.
+fn prefixed(
+    mut cookie: TokenCookie,
+    prefix: CookiePrefixArg,
+    scheme: Scheme,
+) -> Result<TokenCookie, Failure> {
+    cookie.secure = scheme == Scheme::Https;
+    match prefix {
+        CookiePrefixArg::None => Ok(cookie),
+        _ if !cookie.secure => Err(Failure::config(
+            "browsers take cookies with such a prefix over HTTPS alone: say --scheme https, or \
+             --cookie-prefix none",
+        )),
+        CookiePrefixArg::Host => Ok(cookie.of_this_host()),
+        CookiePrefixArg::Secure => Ok(cookie.over_https()),
+    }
+}
+
+/// How many connections to take. Each is an open file; some are needed for stores and for the log.
+fn connections(asked: Option<NonZeroUsize>) -> usize {
+    if let Some(asked) = asked {
+        return asked.get();
+    }
+    open_files().map_or(MOST_CONNECTIONS, |files| {
+        files.saturating_sub(OTHER_FILES).clamp(1, MOST_CONNECTIONS)
+    })
+}
+
+/// How many this process may have; `None` for any number.
+fn open_files() -> Option<usize> {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, getrlimit};
+
+        let files = getrlimit(Resource::Nofile).current?;
+        usize::try_from(files).ok()
+    }
+    #[cfg(not(unix))]
+    None
+}
+
+fn seconds(seconds: u32) -> Duration {
+    Duration::from_secs(seconds.into())
 }
 
 /// Frees the room that actix-web made for headers which did not come.
@@ -181,6 +292,11 @@ pub(crate) fn say(line: &str) {
     // Nobody may be reading; the server goes on.
     let _ = writeln!(io::stdout(), "{line}");
 }
+
+/// That of actix-web for one worker.
+const MOST_CONNECTIONS: usize = 25_000;
+
+const OTHER_FILES: usize = 128;
 
 #[derive(Serialize)]
 struct Me<'a> {

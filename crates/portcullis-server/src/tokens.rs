@@ -69,9 +69,9 @@ pub(crate) fn refresh_tokens(
 }
 
 /// The stores that the flags name for tokens, or else those that come with the users.
-pub(crate) async fn stores(args: &TokenStoreArgs, with_users: &Stores) -> Result<Stores, Error> {
-    match &args.token_store {
-        Some(url) => portcullis::open(url).await,
+pub(crate) async fn stores(args: &TokenStoreArgs, with_users: &Stores) -> Result<Stores, Failure> {
+    match args.url()? {
+        Some(url) => Ok(portcullis::open(&url).await?),
         None => Ok(with_users.clone()),
     }
 }

@@ -40,16 +40,21 @@ pub(crate) async fn run(command: UserCommand) -> Result<(), Failure> {
 async fn add(args: AddArgs) -> Result<(), Failure> {
     let accounts = Accounts::new(authenticator(&args.name.store, &args.password).await?);
     let username = Username::new(&*args.name.username);
+    let scopes: Vec<String> = args
+        .scopes
+        .iter()
+        .flat_map(|scopes| scopes.split(' '))
+        .filter(|scope| !scope.is_empty())
+        .map(str::to_owned)
+        .collect();
     let added = match new_password(&args.password).await? {
         NewPassword::Hash(hash) => {
             let status = UserStatus::Enabled;
-            accounts
-                .import(username, Some(hash), args.scopes, status)
-                .await
+            accounts.import(username, Some(hash), scopes, status).await
         }
         NewPassword::Text(password) => {
             let accounts = accounts.with_policy(policy(&args.password));
-            accounts.sign_up(username, password, args.scopes).await
+            accounts.sign_up(username, password, scopes).await
         }
     };
     added
@@ -190,12 +195,13 @@ async fn list(args: StoreArgs) -> Result<(), Failure> {
 }
 
 async fn open(args: &StoreArgs) -> Result<Stores, Failure> {
-    if args.url == "memory:" {
+    let url = args.url()?;
+    if url.as_str() == "memory:" {
         return Err(Failure::config(
             "a `memory:` store ends with the command; use `--store sqlite://PATH`",
         ));
     }
-    Ok(portcullis::open(&args.url).await?)
+    Ok(portcullis::open(&url).await?)
 }
 
 async fn find(store: &dyn CredentialStore, username: &str) -> Result<Credential, Failure> {

@@ -16,7 +16,13 @@ fn recorded_requests_are_answered_as_fastapi_did() {
     }
     let server = Server::start(
         directory.path(),
-        ["serve", "--throttle", "off", "--store", "sqlite://users.db"],
+        [
+            "serve",
+            "--throttle=off",
+            "--store=sqlite://users.db",
+            // As much as FastAPI's limits for the parts of a form come to.
+            "--body-limit=8388608",
+        ],
     );
     let mut failures = Vec::new();
     let mut compared = 0;

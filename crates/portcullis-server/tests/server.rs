@@ -404,6 +404,90 @@ fn an_ed25519_key_in_pem_signs_tokens_and_is_replaced_while_they_are_good() {
     assert_eq!(me(&server, &of_secret), 401);
 }
 
+#[test]
+fn what_cannot_be_meant_is_refused_with_a_sentence() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        std::fs::write(directory.path().join(name), text).unwrap();
+    };
+    write("weak.secret", "changemechangemechangemechangeme\n");
+    write("short.secret", "too short\n");
+    let add = [
+        "user",
+        "add",
+        "--store=sqlite://users.db",
+        "--password-stdin",
+    ];
+    let serve = ["serve", "--store=sqlite://users.db"];
+    for (args, sentence) in [
+        (
+            &[&add[..], &["--username="]].concat(),
+            "the username is empty",
+        ),
+        (
+            &[&add[..], &["--username=eve", "--scope=a\"b"]].concat(),
+            "a scope is empty or has",
+        ),
+        (
+            &[&serve[..], &["--jwt-secret-file=weak.secret"]].concat(),
+            "the HS256 secret can be guessed",
+        ),
+        (
+            &[&serve[..], &["--device-key-file=short.secret"]].concat(),
+            "the key of device cookies needs 32 random bytes",
+        ),
+        (
+            &[&serve[..], &["--refresh-tokens=on", "--cookie-prefix=host"]].concat(),
+            "say --scheme https",
+        ),
+        (
+            &[&serve[..], &["--store-file=absent"]].concat(),
+            "name one that can with --store-file",
+        ),
+    ] {
+        let output = common::run(directory.path(), args.iter(), PASSWORD);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success(), "{args:?}");
+        assert!(said.contains(sentence), "{args:?}: {said}");
+        assert!(!said.contains("changeme"), "{said}");
+    }
+}
+
+#[test]
+fn a_store_can_be_named_in_a_file_and_redirects_can_be_paths() {
+    let directory = tempfile::tempdir().unwrap();
+    add_user(directory.path(), "ada@example.com", PASSWORD);
+    std::fs::write(directory.path().join("store"), "sqlite://users.db\n").unwrap();
+    let key = "3vbWOTNRjTbMX4pYcLJFEYZJs0zEQoeT\n";
+    std::fs::write(directory.path().join("device.secret"), key).unwrap();
+    let server = Server::start(
+        directory.path(),
+        [
+            "serve",
+            "--store-file=store",
+            "--redirects=relative",
+            "--scheme=https",
+            "--refresh-tokens=on",
+            "--cookie-prefix=host",
+            "--device-key-file=device.secret",
+            "--jwt-secret-file=device.secret",
+        ],
+    );
+    let login = server.login(FORM);
+    assert_eq!(login.status, 200, "{}", login.text());
+    let cookies: Vec<_> = login
+        .headers
+        .iter()
+        .filter(|(name, _)| name.eq_ignore_ascii_case("set-cookie"))
+        .map(|(_, value)| value.split_once('=').unwrap().0)
+        .collect();
+    assert_eq!(cookies, ["__Host-refresh_token", "__Host-device"]);
+    let headers = [("Host", "evil.example")];
+    let redirect = server.request("POST", "/v1/login/", &headers, b"");
+    assert_eq!(redirect.status, 307);
+    assert_eq!(redirect.header("location"), Some("/v1/login"));
+}
+
 fn me(server: &Server, token: &str) -> u16 {
     let authorization = format!("Bearer {token}");
     let headers = [

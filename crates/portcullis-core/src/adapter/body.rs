@@ -1,6 +1,8 @@
 //! A request body being read.
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use zeroize::{Zeroize, Zeroizing};
 
@@ -23,6 +25,7 @@ use zeroize::{Zeroize, Zeroizing};
 pub struct BodyBuffer {
     bytes: Zeroizing<Vec<u8>>,
     limit: usize,
+    share: Option<Share>,
 }
 
 impl BodyBuffer {
@@ -32,7 +35,18 @@ impl BodyBuffer {
         Self {
             bytes: Zeroizing::new(Vec::new()),
             limit,
+            share: None,
         }
+    }
+
+    /// Takes its room out of what all bodies may have together.
+    pub(crate) fn sharing(mut self, bodies: &Bodies, limit: usize) -> Self {
+        self.share = Some(Share {
+            bodies: bodies.clone(),
+            limit,
+            taken: 0,
+        });
+        self
     }
 
     /// Makes an empty buffer that takes at most `limit` bytes, for a body that `content_length`
@@ -56,13 +70,26 @@ impl BodyBuffer {
     /// # Errors
     /// [`BodyTooLarge`] if that would exceed the limit; the buffer is unchanged. Stop reading then.
     pub fn push(&mut self, chunk: &[u8]) -> Result<(), BodyTooLarge> {
+        match self.take(chunk) {
+            Ok(()) => Ok(()),
+            // It has no share.
+            Err(NoRoom::InThisBody | NoRoom::InAll) => Err(BodyTooLarge),
+        }
+    }
+
+    /// Appends `chunk`, if there is room for it.
+    pub(crate) fn take(&mut self, chunk: &[u8]) -> Result<(), NoRoom> {
         let needed = self.bytes.len().saturating_add(chunk.len());
         if needed > self.limit {
-            return Err(BodyTooLarge);
+            return Err(NoRoom::InThisBody);
         }
         if needed > self.bytes.capacity() {
+            let room = needed.max(2 * self.bytes.capacity()).min(self.limit);
+            if let Some(share) = &mut self.share {
+                share.grow(room)?;
+            }
             // `Vec` would free its old allocation unwiped.
-            let mut grown = Vec::with_capacity(needed.max(2 * self.bytes.capacity()));
+            let mut grown = Vec::with_capacity(room);
             grown.extend_from_slice(&self.bytes);
             self.bytes.zeroize();
             *self.bytes = grown;
@@ -76,6 +103,78 @@ impl BodyBuffer {
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
+}
+
+/// All bodies that are being read. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Bodies(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    /// Bytes that they take.
+    taken: AtomicUsize,
+    /// How many keep us waiting.
+    awaited: AtomicUsize,
+}
+
+impl Bodies {
+    /// Waits for one more, until what is returned is dropped.
+    pub(crate) fn wait(&self) -> Awaited {
+        let before = self.0.awaited.fetch_add(1, Ordering::Relaxed);
+        Awaited {
+            bodies: self.clone(),
+            is_one_of_many: before >= MANY,
+        }
+    }
+}
+
+/// A body that keeps us waiting.
+pub(crate) struct Awaited {
+    bodies: Bodies,
+    /// So many do that it is to have less time: whoever sends them takes connections from others.
+    pub(crate) is_one_of_many: bool,
+}
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        self.bodies.0.awaited.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What one body has of it.
+struct Share {
+    bodies: Bodies,
+    /// Of all of them.
+    limit: usize,
+    taken: usize,
+}
+
+impl Share {
+    /// Has `room` from now on. A small body is never refused: that would keep out logins, which are
+    /// small, for the sake of others.
+    fn grow(&mut self, room: usize) -> Result<(), NoRoom> {
+        let more = room.saturating_sub(self.taken);
+        let before = self.bodies.0.taken.fetch_add(more, Ordering::Relaxed);
+        if room > NEVER_REFUSED && before.saturating_add(more) > self.limit {
+            self.bodies.0.taken.fetch_sub(more, Ordering::Relaxed);
+            return Err(NoRoom::InAll);
+        }
+        self.taken += more;
+        Ok(())
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.bodies.0.taken.fetch_sub(self.taken, Ordering::Relaxed);
+    }
+}
+
+/// Why a body cannot be read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum NoRoom {
+    InThisBody,
+    InAll,
 }
 
 impl fmt::Debug for BodyBuffer {
@@ -99,3 +198,10 @@ impl fmt::Display for BodyTooLarge {
 }
 
 impl std::error::Error for BodyTooLarge {}
+
+/// Bytes that a body may have however many others there are: of a login that is a hundred times what it
+/// needs.
+const NEVER_REFUSED: usize = 64 << 10;
+
+/// So many bodies are awaited that something is wrong: those of logins come with their heads as a rule.
+const MANY: usize = 256;

@@ -7,6 +7,7 @@
 //! to rename paths.
 
 mod body;
+pub(crate) use body::{Bodies, NoRoom};
 pub use body::{BodyBuffer, BodyTooLarge};
 
 mod mount;

@@ -10,8 +10,8 @@ use std::time::Duration;
 use futures_core::Stream;
 
 use crate::adapter::{
-    BodyBuffer, BodyTooLarge, Caller, Operation, Outliving, RequestHead, Route, Routes, Runtime,
-    Scheme,
+    BodyBuffer, BodyTooLarge, Caller, NoRoom, Operation, Origin, Outliving, RequestHead, Route,
+    Routes, Runtime, Scheme,
 };
 use crate::endpoint::{TokenEndpoint, TokenRefusal};
 use crate::error::{Error, ErrorKind};
@@ -44,8 +44,10 @@ pub struct Mount {
     /// What was renamed (`Some`) or left out (`None`).
     paths: Vec<(Operation, Option<String>)>,
     body_limit: usize,
+    bodies_limit: usize,
     body_deadline: Duration,
     scheme: Option<Scheme>,
+    redirects_to_paths: bool,
     /// Whether the log has it that clients have no address.
     has_warned: Arc<AtomicBool>,
 }
@@ -59,8 +61,10 @@ impl Mount {
             prefix: "/v1".to_owned(),
             paths: Vec::new(),
             body_limit: DEFAULT_BODY_LIMIT,
+            bodies_limit: DEFAULT_BODIES_LIMIT,
             body_deadline: DEFAULT_BODY_DEADLINE,
             scheme: None,
+            redirects_to_paths: false,
             has_warned: Arc::default(),
         }
     }
@@ -105,8 +109,20 @@ impl Mount {
         self
     }
 
+    /// Holds at most `bytes` of all bodies that are being read, and answers 503 to what is more. Default
+    /// 64 MiB. A body of up to 64 KiB is always read, so that a login is never refused for those of
+    /// others; what such bodies come to is bounded by how many connections the server takes.
+    ///
+    /// All mounts of one [`TokenEndpoint`] and its clones count together.
+    #[must_use]
+    pub fn with_bodies_limit(mut self, bytes: usize) -> Self {
+        self.bodies_limit = bytes;
+        self
+    }
+
     /// Waits for at most `duration` until the whole body is there, and answers 408 then. Default 10
-    /// seconds: a login is a few hundred bytes, and a body that never comes holds a connection.
+    /// seconds: a login is a few hundred bytes, and a body that never comes holds a connection. Where 256
+    /// others are awaited already, it is one second at most, so that connections are left for others.
     #[must_use]
     pub fn with_body_deadline(mut self, duration: Duration) -> Self {
         self.body_deadline = duration;
@@ -118,6 +134,14 @@ impl Mount {
     #[must_use]
     pub fn with_scheme(mut self, scheme: Scheme) -> Self {
         self.scheme = Some(scheme);
+        self
+    }
+
+    /// Redirects to paths, and not to URLs: so a client is sent to no other host or scheme than it asked,
+    /// whatever its `Host` header says and whatever a proxy changed. Default: to URLs, as FastAPI.
+    #[must_use]
+    pub fn with_relative_redirects(mut self) -> Self {
+        self.redirects_to_paths = true;
         self
     }
 
@@ -237,6 +261,7 @@ impl Mount {
             routes: Routes::new(known.iter().cloned()),
             paths: known.into_iter().map(|(_, path)| path).collect(),
             scheme: self.scheme,
+            redirects_to_paths: self.redirects_to_paths,
             responder: Arc::clone(self.endpoint.responder()),
         }
     }
@@ -304,25 +329,35 @@ impl Mount {
         B: Stream<Item = Result<C, E>>,
         C: AsRef<[u8]>,
     {
-        let too_large = |BodyTooLarge| TokenRefusal::BodyTooLarge;
         let length = head.header("content-length");
-        let mut buffer = BodyBuffer::announced(length, self.body_limit).map_err(too_large)?;
+        let buffer = BodyBuffer::announced(length, self.body_limit);
+        let buffer = buffer.map_err(|BodyTooLarge| TokenRefusal::BodyTooLarge)?;
+        let mut buffer = buffer.sharing(self.endpoint.bodies(), self.bodies_limit);
         let mut body = pin!(body);
         // Made once the body keeps us waiting: most are there with the head.
         let mut deadline = None;
+        let mut awaited = None;
         loop {
             let chunk = poll_fn(|cx| {
                 if let std::task::Poll::Ready(chunk) = body.as_mut().poll_next(cx) {
                     return std::task::Poll::Ready(Ok(chunk));
                 }
-                let deadline = deadline.get_or_insert_with(|| runtime.sleep(self.body_deadline));
+                let awaited = awaited.get_or_insert_with(|| self.endpoint.bodies().wait());
+                let deadline = deadline.get_or_insert_with(|| {
+                    let time = if awaited.is_one_of_many {
+                        self.body_deadline.min(SHORT_DEADLINE)
+                    } else {
+                        self.body_deadline
+                    };
+                    runtime.sleep(time)
+                });
                 deadline
                     .as_mut()
                     .poll(cx)
                     .map(|()| Err(TokenRefusal::BodyTimedOut))
             });
             match chunk.await? {
-                Some(Ok(chunk)) => buffer.push(chunk.as_ref()).map_err(too_large)?,
+                Some(Ok(chunk)) => buffer.take(chunk.as_ref()).map_err(no_room)?,
                 Some(Err(_)) => return Err(TokenRefusal::BodyUnreadable),
                 None => break,
             }
@@ -348,6 +383,7 @@ pub struct Fallback {
     /// Of the routes.
     paths: Vec<String>,
     scheme: Option<Scheme>,
+    redirects_to_paths: bool,
     responder: Arc<dyn Responder>,
 }
 
@@ -355,7 +391,7 @@ impl Fallback {
     /// Answers a request.
     #[must_use]
     pub fn find(&self, head: &RequestHead<'_>) -> Found<'_> {
-        let origin = head.origin(self.scheme);
+        let origin = self.origin(head);
         let found = self.routes.find(head.method(), head.target(), &origin);
         Found::Reply(match found {
             Route::Matched(index) => match self.paths.get(index) {
@@ -371,11 +407,19 @@ impl Fallback {
         })
     }
 
+    fn origin<'a>(&self, head: &RequestHead<'a>) -> Origin<'a> {
+        if self.redirects_to_paths {
+            Origin::unnamed()
+        } else {
+            head.origin(self.scheme)
+        }
+    }
+
     /// The reply to a method that the path of a request does not take; `None` if it is not a path that
     /// is known here.
     #[must_use]
     pub fn refuse_method(&self, head: &RequestHead<'_>) -> Option<Reply> {
-        let origin = head.origin(self.scheme);
+        let origin = self.origin(head);
         match self.routes.find(head.method(), head.target(), &origin) {
             Route::MethodNotAllowed { allow } => {
                 let answer = Answer::MethodNotAllowed { allow: &allow };
@@ -409,6 +453,17 @@ pub enum Found<'a> {
     Reply(Reply),
 }
 
+fn no_room(why: NoRoom) -> TokenRefusal {
+    match why {
+        NoRoom::InThisBody => TokenRefusal::BodyTooLarge,
+        NoRoom::InAll => {
+            let message = "the bodies of requests take all the room that they may";
+            let error = Error::new(ErrorKind::Overloaded, message);
+            TokenRefusal::Failed(error.with_retry_after(Duration::from_secs(1)))
+        }
+    }
+}
+
 /// With a `/` in front, unless it is empty.
 fn normal(path: &str) -> Cow<'_, str> {
     if path.is_empty() || path.starts_with('/') {
@@ -419,5 +474,11 @@ fn normal(path: &str) -> Cow<'_, str> {
 }
 
 const DEFAULT_BODY_LIMIT: usize = 8 << 20;
+
+/// Eight bodies of the greatest length: few services take any that is longer than a login.
+const DEFAULT_BODIES_LIMIT: usize = 64 << 20;
+
+/// For a body beside many that never come, which is enough for one that does.
+const SHORT_DEADLINE: Duration = Duration::from_secs(1);
 
 const DEFAULT_BODY_DEADLINE: Duration = Duration::from_secs(10);

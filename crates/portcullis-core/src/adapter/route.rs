@@ -146,6 +146,13 @@ impl<'a> Origin<'a> {
         }
     }
 
+    /// Names no origin: the redirect is to a path, which a client resolves against what it asked for
+    /// (RFC 9110 §10.2.2).
+    #[must_use]
+    pub fn unnamed() -> Self {
+        Self::new(Scheme::Http, None, None)
+    }
+
     fn location(&self, path: &str, query: &[u8]) -> String {
         let mut location = match self.authority() {
             Some(authority) => format!("{}://{authority}", self.scheme.name()),

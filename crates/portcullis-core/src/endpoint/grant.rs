@@ -1,13 +1,24 @@
 //! Turns a form into a password grant, or into the list of everything that is wrong with it.
 
+use std::borrow::Cow;
+
+use sha2::{Digest, Sha256};
+
 use crate::form::ValidationErrorKind::{Missing, StringPatternMismatch, StringType};
 use crate::form::{FormData, FormValue, ValidationError, ValidationErrorKind, ValidationErrors};
 use crate::gate::GateFields;
+use crate::hex::Hex;
+use crate::password::MAX_PASSWORD_BYTES;
 use crate::secret::Secret;
 use crate::store::Username;
 
 /// A well-formed request for a token by password (RFC 6749 §4.3.2). Nothing in it has been checked
 /// against a store yet.
+///
+/// It is held while its password waits to be hashed, and so holds no more than it can use: 4 KiB of each
+/// field. What is longer is not cut, but stands for something that nobody has: a password that is too long
+/// to match; a name, or a client, whose name is the SHA-256 of the one sent, with such a password; a scope
+/// that nobody can be granted; no client secret.
 ///
 /// ```
 /// use portcullis_core::endpoint::{GrantTypePolicy, PasswordGrant};
@@ -64,11 +75,17 @@ impl PasswordGrant {
 
         match (username, password) {
             (Some(username), Some(password)) if fields.errors.is_empty() => Ok(Self {
-                username: Username::new(username),
-                password: Secret::from(password.to_owned()),
-                scope: scope.unwrap_or_default().to_owned(),
-                client_id: client_id.map(str::to_owned),
-                client_secret: client_secret.map(|secret| Secret::from(secret.to_owned())),
+                username: Username::new(held_name(username)),
+                password: if username.len() > MAX_FIELD_BYTES {
+                    too_long_password()
+                } else {
+                    held_password(password)
+                },
+                scope: held_scope(scope),
+                client_id: client_id.map(|id| held_name(id).into_owned()),
+                client_secret: client_secret
+                    .filter(|secret| secret.len() <= MAX_FIELD_BYTES)
+                    .map(|secret| Secret::from(secret.to_owned())),
                 gate_fields: GateFields::default(),
             }),
             _ => Err(ValidationErrors::new(fields.errors)),
@@ -177,9 +194,9 @@ impl RefreshTokenGrant {
         let client_id = fields.optional("client_id");
         match refresh_token {
             Some(refresh_token) if fields.errors.is_empty() => Ok(Self {
-                refresh_token: Secret::from(refresh_token.to_owned()),
-                scope: scope.unwrap_or_default().to_owned(),
-                client_id: client_id.map(str::to_owned),
+                refresh_token: held_token(refresh_token),
+                scope: held_scope(scope),
+                client_id: client_id.map(|id| held_name(id).into_owned()),
             }),
             _ => Err(ValidationErrors::new(fields.errors)),
         }
@@ -230,7 +247,7 @@ pub(crate) fn token_to_revoke<'a>(
     let token = fields.required("token");
     let hint = fields.optional("token_type_hint");
     match token {
-        Some(token) if fields.errors.is_empty() => Ok((Secret::from(token.to_owned()), hint)),
+        Some(token) if fields.errors.is_empty() => Ok((held_token(token), hint)),
         _ => Err(ValidationErrors::new(fields.errors)),
     }
 }
@@ -246,10 +263,9 @@ pub(crate) fn passwords_to_change(
     let current = fields.required("current_password");
     let new = fields.required("new_password");
     match (current, new) {
-        (Some(current), Some(new)) if fields.errors.is_empty() => Ok((
-            Secret::from(current.to_owned()),
-            Secret::from(new.to_owned()),
-        )),
+        (Some(current), Some(new)) if fields.errors.is_empty() => {
+            Ok((held_password(current), held_password(new)))
+        }
         _ => Err(ValidationErrors::new(fields.errors)),
     }
 }
@@ -262,6 +278,43 @@ pub enum Grant {
     Password(PasswordGrant),
     /// A refresh.
     RefreshToken(RefreshTokenGrant),
+}
+
+/// A name, or one that nobody has in its place.
+fn held_name(name: &str) -> Cow<'_, str> {
+    if name.len() > MAX_FIELD_BYTES {
+        Cow::from(Hex::<32>(Sha256::digest(name).into()).to_string())
+    } else {
+        Cow::from(name)
+    }
+}
+
+/// A password, or one that is too long to match.
+fn held_password(password: &str) -> Secret {
+    if password.len() > MAX_PASSWORD_BYTES {
+        too_long_password()
+    } else {
+        Secret::from(password.to_owned())
+    }
+}
+
+fn too_long_password() -> Secret {
+    Secret::from(" ".repeat(MAX_PASSWORD_BYTES + 1))
+}
+
+/// A scope, or one that is not a `scope-token` (RFC 6749 §3.3).
+fn held_scope(scope: Option<&str>) -> String {
+    match scope {
+        Some(scope) if scope.len() > MAX_FIELD_BYTES => "\"".to_owned(),
+        Some(scope) => scope.to_owned(),
+        None => String::new(),
+    }
+}
+
+/// A token, or none.
+fn held_token(token: &str) -> Secret {
+    let is_token = token.len() <= MAX_FIELD_BYTES;
+    Secret::from(if is_token { token } else { "" }.to_owned())
 }
 
 pub(crate) fn split_scope(scope: &str) -> impl Iterator<Item = &str> {
@@ -309,3 +362,6 @@ impl<'a> Fields<'a> {
         self.errors.push(ValidationError::new(name, kind, input));
     }
 }
+
+/// More is of no use in any field; a password that is longer is never right.
+const MAX_FIELD_BYTES: usize = MAX_PASSWORD_BYTES;

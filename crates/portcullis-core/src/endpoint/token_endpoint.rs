@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
 
 use crate::accounts::Accounts;
-use crate::adapter::{Caller, Operation, RequestHead};
+use crate::adapter::{Bodies, Caller, Operation, RequestHead};
 use crate::audit::{Audit, LoginEvent, LoginEventKind};
 use crate::authenticator::{AuthenticatedUser, Authenticator, DisabledUsers};
 use crate::cookie::{RefreshTransport, TokenCookie, cookie_values};
@@ -71,6 +71,7 @@ struct Parts {
     responder: Arc<dyn Responder>,
     audit: Audit,
     random: Arc<dyn SecureRandom>,
+    bodies: Bodies,
 }
 
 impl TokenEndpoint {
@@ -90,6 +91,7 @@ impl TokenEndpoint {
                 responder: Arc::new(FastApi::new()),
                 audit: Audit::new(),
                 random: Arc::new(OsRandom),
+                bodies: Bodies::default(),
             }),
         }
     }
@@ -177,6 +179,11 @@ impl TokenEndpoint {
     #[must_use]
     pub fn responder(&self) -> &Arc<dyn Responder> {
         &self.parts.responder
+    }
+
+    /// What bodies take that are being read, by whichever mount.
+    pub(crate) fn bodies(&self) -> &Bodies {
+        &self.parts.bodies
     }
 
     pub(crate) fn has_throttle(&self) -> bool {

@@ -197,3 +197,18 @@ impl Claims {
         }
     }
 }
+
+/// Whether `scope` is a `scope-token` (RFC 6749 §3.3), which every format of tokens can say: not empty,
+/// and of visible ASCII characters without `"` and `\`.
+///
+/// ```
+/// use portcullis_core::token::is_scope_token;
+///
+/// assert!(is_scope_token("users:read"));
+/// assert!(!is_scope_token("read admin"));
+/// ```
+#[must_use]
+pub fn is_scope_token(scope: &str) -> bool {
+    let is_allowed = |byte| matches!(byte, b'!' | b'#'..=b'[' | b']'..=b'~');
+    !scope.is_empty() && scope.bytes().all(is_allowed)
+}

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use crate::clock::{Clock, SystemClock, UnixTime, unix_time};
 use crate::error::{Error, ErrorKind};
 use crate::random::{OsRandom, SecureRandom, random_bytes};
-use crate::token::{Claims, TokenRequest};
+use crate::token::{Claims, TokenRequest, is_scope_token};
 
 /// What access tokens say and how long they live. An issuer takes one, and only encodes the claims
 /// that it makes; a verifier takes one, and only decodes the claims that it checks.
@@ -132,7 +132,9 @@ impl AccessTokenPolicy {
             BASE64URL.encode(*jti),
         );
         claims.client_id = request.short_client_id().map(str::to_owned);
-        claims.scopes = request.scopes.to_vec();
+        // What is written with others in one line must be one.
+        let scopes = request.scopes.iter().filter(|scope| is_scope_token(scope));
+        claims.scopes = scopes.cloned().collect();
         claims.sid = request.session_id.map(str::to_owned);
         claims.cut_off = request.cut_off().map(whole_micros);
         if let Some(source) = &self.source {

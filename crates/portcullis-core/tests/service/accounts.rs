@@ -6,7 +6,9 @@ use portcullis_core::accounts::{ResetRefusal, SignUpRefusal};
 use portcullis_core::endpoint::TokenRefusal;
 use portcullis_core::password::{PasswordHash, PasswordRefusal};
 use portcullis_core::store::UserStatus;
-use portcullis_core::{ErrorKind, Secret, UserId, Username};
+use portcullis_core::{
+    Credential, CredentialStore, ErrorKind, Secret, TokenVerifier, UserId, Username,
+};
 
 use crate::house::{ABROAD, House, LOGIN, cookie, is_admitted, member, post};
 
@@ -124,6 +126,53 @@ async fn an_imported_account_keeps_the_hash_and_the_status_that_it_had() {
     assert!(matches!(again.await, Err(SignUpRefusal::NameTaken)));
     let empty = accounts.import(Username::new(""), None, Vec::new(), UserStatus::Enabled);
     assert!(matches!(empty.await, Err(SignUpRefusal::NameEmpty)));
+}
+
+/// In a token that writes scopes in one line it would be two, or end the line.
+#[tokio::test]
+async fn a_scope_is_a_scope_token_where_it_is_set_and_where_it_is_granted() {
+    let house = House::new().await;
+    let accounts = house.accounts();
+    for scope in [
+        "read admin",
+        "",
+        " ",
+        "a\nb",
+        "\"",
+        "\\",
+        "\u{e9}",
+        "\u{7f}",
+    ] {
+        let bob = || Username::new("bob");
+        let password = secret("a long enough password");
+        let refused = accounts.sign_up(bob(), password, ["read", scope]).await;
+        assert!(
+            matches!(refused, Err(SignUpRefusal::NoScopeToken)),
+            "{scope:?}"
+        );
+        let scopes = vec![scope.to_owned()];
+        let refused = accounts
+            .import(bob(), None, scopes, UserStatus::Enabled)
+            .await;
+        assert!(
+            matches!(refused, Err(SignUpRefusal::NoScopeToken)),
+            "{scope:?}"
+        );
+
+        // Something else has written it.
+        let mut user = Credential::new(
+            UserId::new(format!("id of {scope:?}")),
+            Username::new("eve2"),
+        );
+        user.scopes = vec!["read".to_owned(), scope.to_owned()];
+        user.password_hash = Some(house.pool.hash(secret("right")).await.unwrap());
+        house.users.create(&user).await.unwrap();
+        let login = post(&house.endpoint(), "username=eve2&password=right").await;
+        let token = member(&login, "access_token");
+        let claims = house.issuer().verifier().verify(&token).await.unwrap();
+        assert_eq!(claims.scopes, ["read"], "{scope:?}");
+        house.users.delete(&user.user_id).await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use std::time::Duration;
 use futures_core::Stream;
 use portcullis_core::adapter::{Found, Mount, Operation, RequestHead, Scheme};
 use portcullis_core::cookie::TokenCookie;
+use portcullis_core::endpoint::{Grant, LoginRequest};
 use portcullis_core::gate::{GateDecision, LoginCandidate};
 use portcullis_core::responder::{Reply, Rfc6749};
 use portcullis_core::{Error, ErrorKind, LoginGate, Secret, async_trait};
@@ -255,6 +256,111 @@ async fn a_body_is_read_in_pieces_up_to_the_limit() {
 }
 
 #[tokio::test]
+async fn all_bodies_share_what_they_may_take_and_no_login_is_refused_for_it() {
+    let house = House::new().await;
+    let endpoint = house.endpoint();
+    let runtime = ManualRuntime::leak();
+    let long = "x".repeat(1 << 20);
+    // Of two mounts of one endpoint, as an application has that makes one on each of its threads.
+    let mounts = [(); 2].map(|()| Mount::new(endpoint.clone()).with_bodies_limit(4 << 20));
+    let never_ends = || {
+        let mut body = Body::of(&long);
+        body.ends = false;
+        body
+    };
+    let mut waiting = Vec::new();
+    for n in 0..100 {
+        let head = head("POST", "/v1/login");
+        let request = mounts[n % 2].serve(Operation::Login, head, never_ends(), runtime);
+        let mut request = Box::pin(request);
+        match poll_once(request.as_mut()) {
+            Poll::Pending => waiting.push(request),
+            Poll::Ready(reply) => {
+                assert_eq!(reply.status(), 503);
+                assert_eq!(header(&reply, "retry-after"), Some("1"));
+            }
+        }
+    }
+    assert_eq!(waiting.len(), 4);
+    // Another's login goes on, up to 64 KiB.
+    let padded = format!("{LOGIN}&padding={}", "x".repeat(60_000));
+    for body in [Body::of(LOGIN), Body::of(&padded)] {
+        assert_eq!(log_in(&mounts[0], body).await.status(), 200);
+    }
+    // What is no longer read takes nothing.
+    runtime.advance(Duration::from_secs(10));
+    for mut request in waiting {
+        let Poll::Ready(reply) = poll_once(request.as_mut()) else {
+            panic!("it goes on");
+        };
+        assert_eq!(reply.status(), 408);
+    }
+    let head = head("POST", "/v1/login");
+    let mut again = Box::pin(mounts[0].serve(Operation::Login, head, never_ends(), runtime));
+    assert!(poll_once(again.as_mut()).is_pending());
+}
+
+/// While a password waits to be hashed, all that is held of a form is what it is good for.
+#[tokio::test]
+async fn of_a_field_no_more_is_held_than_can_be_used() {
+    let house = House::new().await;
+    let endpoint = house.endpoint();
+    let long = "x".repeat(1_000_000);
+    let fields = [
+        "username",
+        "password",
+        "scope",
+        "client_id",
+        "client_secret",
+    ];
+    let body: Vec<_> = fields.iter().map(|name| format!("{name}={long}")).collect();
+    let grant = endpoint.read(Some(crate::house::FORM), body.join("&").as_bytes());
+    let Grant::Password(grant) = grant.unwrap() else {
+        panic!("it is no password grant");
+    };
+    let held = grant.username().as_str().len()
+        + grant.password().expose().len()
+        + grant.scope().len()
+        + grant.client_id().map_or(0, str::len)
+        + grant
+            .client_secret()
+            .map_or(0, |secret| secret.expose().len());
+    assert!(held <= 5 * 4_097, "{held}");
+
+    // They are like nobody's, and no other's: neither cut nor left out.
+    let _ = house.observer.take();
+    let full = "a".repeat(4_096);
+    for (username, password, scope, status, reason) in [
+        (
+            &*format!("ada{long}"),
+            "right",
+            "",
+            401,
+            Some("refused: unknown_user"),
+        ),
+        (
+            "ada",
+            &*format!("right{long}"),
+            "",
+            401,
+            Some("refused: wrong_password"),
+        ),
+        (&full, "right", "", 401, Some("refused: unknown_user")),
+        ("ada", "right", &*format!("read {full}"), 200, None),
+    ] {
+        let body = format!("username={username}&password={password}&scope={scope}");
+        let request = LoginRequest::new(Some(crate::house::FORM), body.as_bytes());
+        let outcome = endpoint.login(request).await;
+        match (&outcome, reason) {
+            (_, Some(reason)) => assert_eq!(house.observer.take_names(), [reason]),
+            (Ok(login), None) => assert!(login.scopes.is_empty()),
+            (Err(refusal), None) => panic!("{refusal}"),
+        }
+        assert_eq!(endpoint.render(outcome).status(), status);
+    }
+}
+
+#[tokio::test]
 async fn a_body_that_never_ends_is_408_after_the_deadline() {
     let house = House::new().await;
     for (mount, deadline) in [
@@ -283,6 +389,29 @@ async fn a_body_that_never_ends_is_408_after_the_deadline() {
         assert_eq!(runtime.tasks(), 0);
     }
     assert_eq!(house.hasher.take_work(), []);
+}
+
+#[tokio::test]
+async fn where_many_bodies_never_end_the_others_have_a_second() {
+    let house = House::new().await;
+    let runtime = ManualRuntime::leak();
+    let mount = Mount::new(house.endpoint());
+    let mut waiting: Vec<_> = (0..257)
+        .map(|_| {
+            let mut body = Body::of("username=ada");
+            body.ends = false;
+            let head = head("POST", "/v1/login");
+            Box::pin(mount.serve(Operation::Login, head, body, runtime))
+        })
+        .collect();
+    for request in &mut waiting {
+        assert!(poll_once(request.as_mut()).is_pending());
+    }
+    runtime.advance(Duration::from_secs(1));
+    let mut waiting = waiting.into_iter();
+    let over = |mut request| poll_once(Pin::as_mut(&mut request)).is_ready();
+    assert!(over(waiting.next_back().unwrap()));
+    assert!(!over(waiting.next_back().unwrap()));
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use portcullis_core::token::TokenRequest;
 use portcullis_core::{Error, ErrorKind, TokenIssuer, TokenVerifier, UserId};
-use portcullis_jwt::{Algorithm, SigningKey, VerifyingKey};
+use portcullis_jwt::{Algorithm, SigningKey, VerifyingKey, read_secret};
 
 use crate::*;
 
@@ -31,15 +31,73 @@ fn der(pem: &[u8]) -> Vec<u8> {
 
 #[test]
 fn an_hs256_secret_has_at_least_32_bytes_and_is_no_pem_file() {
-    let key = SigningKey::from_hs256_secret(&[7; 32]).unwrap();
+    let key = SigningKey::from_hs256_secret(&bytes(7)).unwrap();
     assert_eq!(key.algorithm(), Algorithm::HS256);
     let short = "the HS256 secret is shorter than 32 bytes";
     refused(SigningKey::from_hs256_secret(b""), short);
-    refused(SigningKey::from_hs256_secret(&[7; 31]), short);
-    refused(VerifyingKey::from_hs256_secret(&[7; 31]), short);
+    refused(SigningKey::from_hs256_secret(&bytes(7)[..31]), short);
+    refused(VerifyingKey::from_hs256_secret(&bytes(7)[..31]), short);
     let is_pem = "the HS256 secret is a PEM file";
     refused(SigningKey::from_hs256_secret(PUBLIC_PEM), is_pem);
     refused(VerifyingKey::from_hs256_secret(PRIVATE_PEM), is_pem);
+}
+
+#[test]
+fn a_secret_that_can_be_guessed_is_refused() {
+    for secret in [
+        &[0; 32][..],
+        &[b'0'; 32],
+        b"secretsecretsecretsecretsecretsecret",
+        b"changemechangemechangemechangeme",
+        b"0123456789abcde0123456789abcde0123456789abcde",
+        &[1, 2, 3, 4, 5, 6, 7].repeat(10),
+        &[
+            1, 2, 2, 2, 3, 4, 5, 6, 7, 1, 2, 3, 4, 5, 6, 7, 7, 7, 1, 2, 3, 4, 5, 6, 7, 1, 1, 2, 2,
+            3, 3, 1,
+        ],
+    ] {
+        refused(
+            SigningKey::from_hs256_secret(secret),
+            "the HS256 secret can be guessed",
+        );
+        refused(
+            VerifyingKey::from_hs256_secret(secret),
+            "the HS256 secret can be guessed",
+        );
+    }
+}
+
+/// Of a file, one line break at the end is not part of a secret; nor is it anywhere else.
+#[test]
+fn a_file_with_a_secret_may_end_with_a_line_break() {
+    let directory = std::env::temp_dir().join(format!("portcullis-jwt-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let file = directory.join("secret");
+    let secret = "0123456789abcdef0123456789abcdef";
+    let read = |text: String| {
+        std::fs::write(&file, text).unwrap();
+        read_secret(&file).unwrap().to_vec()
+    };
+    for end in ["", "\n", "\r\n"] {
+        assert_eq!(read(format!("{secret}{end}")), secret.as_bytes());
+        assert!(SigningKey::from_hs256_file(&file).is_ok());
+        assert!(VerifyingKey::from_hs256_file(&file).is_ok());
+    }
+    assert_eq!(
+        read(format!("{secret}\n\n")),
+        format!("{secret}\n").as_bytes()
+    );
+    std::fs::remove_dir_all(&directory).unwrap();
+    refused(SigningKey::from_hs256_file(&file), "the key file");
+}
+
+/// A secret that nobody guesses, made of a number.
+fn bytes(number: u8) -> [u8; 32] {
+    let mut byte = number;
+    [(); 32].map(|()| {
+        byte = byte.wrapping_mul(5).wrapping_add(37);
+        byte
+    })
 }
 
 #[test]
@@ -48,8 +106,7 @@ fn a_secret_that_is_a_line_of_text_is_told_from_random_bytes() {
     let message = "the HS256 secret ends with a line feed";
     refused(SigningKey::from_hs256_secret(line), message);
     refused(VerifyingKey::from_hs256_secret(line), message);
-    let mut random = [0x9c; 33];
-    random[32] = b'\n';
+    let random = [&bytes(0x9c)[..], b"\n"].concat();
     for secret in [&line[..32], &random] {
         assert!(SigningKey::from_hs256_secret(secret).is_ok());
     }
@@ -119,8 +176,8 @@ fn only_an_ed25519_public_key_in_pem_verifies() {
 
 #[tokio::test]
 async fn a_key_is_replaced_while_tokens_of_the_old_one_are_good() {
-    let old = || SigningKey::from_hs256_secret(&[1; 32]).unwrap();
-    let new = || SigningKey::from_hs256_secret(&[2; 32]).unwrap();
+    let old = || SigningKey::from_hs256_secret(&bytes(1)).unwrap();
+    let new = || SigningKey::from_hs256_secret(&bytes(2)).unwrap();
     let named = |key: SigningKey, kid| key.with_kid(kid);
     // Of the same algorithm without names, with names, and of another algorithm.
     for (old, new) in [
@@ -144,7 +201,7 @@ async fn a_key_is_replaced_while_tokens_of_the_old_one_are_good() {
             assert!(is_good(&both).await);
             assert_eq!(is_good(&only_new).await, of_new);
         }
-        let other = SigningKey::from_hs256_secret(&[3; 32])
+        let other = SigningKey::from_hs256_secret(&bytes(3))
             .unwrap()
             .with_kid("old");
         let forged = issuer(other).issue(TokenRequest::new(&user)).await.unwrap();

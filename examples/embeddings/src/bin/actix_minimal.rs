@@ -19,7 +19,7 @@ async fn orders(bearer: Bearer) -> Result<String, BearerRejection> {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let stores = portcullis::open(&embeddings::database_url()).await?;
     let policy = AccessTokenPolicy::new("https://api.example.com", "example-api");
-    // For a service with more than one node: `SigningKey::from_hs256_secret`, from a file.
+    // For a service with more than one node: `SigningKey::from_hs256_file`.
     let issuer = JwtIssuer::new(policy, SigningKey::generate_ephemeral(&OsRandom)?);
     let guard = BearerGuard::new(Arc::new(issuer.verifier()))
         .with_credential_check(Arc::clone(&stores.credentials));
