@@ -47,6 +47,29 @@ impl RefreshStore for PostgresStore {
         Ok(record.map_err(from_driver)?.map(FamilyRecord::new))
     }
 
+    async fn list(
+        &self,
+        subject: &UserId,
+        limit: u32,
+    ) -> Result<Vec<(FamilyKey, FamilyRecord)>, Error> {
+        let refresh = self.own_table("refresh");
+        let select = query(format!(
+            "SELECT key, record FROM {refresh} WHERE sha256(sub) = sha256($1) LIMIT $2"
+        ))
+        .bind(subject.as_str().as_bytes())
+        .bind(i64::from(limit));
+        let rows = self.database.read(select).await.map_err(from_driver)?;
+        let family = |row| {
+            let key: Vec<u8> = sqlx::Row::try_get(row, "key").map_err(from_driver)?;
+            let key = key.try_into().map_err(|_| {
+                Error::new(ErrorKind::Corrupt, "the key of a family has another length")
+            })?;
+            let record = text(row, "record").map_err(from_driver)?;
+            Ok((FamilyKey::from_bytes(key), FamilyRecord::new(record)))
+        };
+        rows.iter().map(family).collect()
+    }
+
     async fn replace(
         &self,
         key: &FamilyKey,

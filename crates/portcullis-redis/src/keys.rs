@@ -67,6 +67,19 @@ impl Keys {
         self.hashed("family", key.as_bytes())
     }
 
+    /// The family that has this key.
+    pub(crate) fn family_of(&self, name: &str) -> Option<FamilyKey> {
+        let digits = name.strip_prefix(&self.prefix)?.strip_prefix(":family:")?;
+        let mut key = [0; 32];
+        if digits.len() != 2 * key.len() {
+            return None;
+        }
+        for (place, byte) in key.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(digits.get(2 * place..2 * place + 2)?, 16).ok()?;
+        }
+        Some(FamilyKey::from_bytes(key))
+    }
+
     /// A sorted set of the families of a user, as [`tokens_of`](Self::tokens_of).
     pub(crate) fn families_of(&self, subject: &UserId) -> String {
         format!("{}:families_of:{subject}", self.prefix)

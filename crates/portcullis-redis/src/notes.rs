@@ -37,18 +37,9 @@ impl RedisStore {
     pub(crate) async fn revoke_noted(&self, notes: &str, subject: &UserId) -> Result<u64, Error> {
         let mut revoked = 0;
         let mut last = String::new();
-        // No command is so long that others must wait for it, and each page has its own time.
-        //
-        // Notes are ordered by when Redis drops them, and those of the same second by their names.
-        // They are read from the last to be dropped to the first. A page begins behind the last
-        // note of the page before, wherever that stands by now: whatever comes or goes, and
-        // whichever server answers, what was not read is still behind it, since no key is
-        // inserted twice and so no note is moved. Should that note itself be gone, dropped or lost
-        // in a fail-over, all is read again. It ends, since new notes go to where reading began.
         loop {
+            let page = self.next_noted(notes, &last).await?;
             let call = self.call();
-            let page = LIST_NOTES.whole(&[notes], &[&last, PAGE]);
-            let page: Vec<String> = call.query(&page).await?;
             // The notes stay: one may be of what is about to be inserted.
             let answers = page
                 .iter()
@@ -61,7 +52,22 @@ impl RedisStore {
             }
         }
     }
+
+    /// The page of notes behind the note `last`, or the first page; an empty one at the end.
+    ///
+    /// No command is so long that others must wait for it, and each page has its own time.
+    ///
+    /// Notes are ordered by when Redis drops them, and those of the same second by their names. They are
+    /// read from the last to be dropped to the first. A page begins behind the last note of the page
+    /// before, wherever that stands by now: whatever comes or goes, and whichever server answers, what
+    /// was not read is still behind it, since no key is inserted twice and so no note is moved. Should
+    /// that note itself be gone, dropped or lost in a fail-over, all is read again. It ends, since new
+    /// notes go to where reading began.
+    pub(crate) async fn next_noted(&self, notes: &str, last: &str) -> Result<Vec<String>, Error> {
+        let page = LIST_NOTES.whole(&[notes], &[last, PAGE]);
+        self.call().query(&page).await
+    }
 }
 
-/// How many are revoked at a time.
+/// How many are read at a time.
 const PAGE: &str = "256";

@@ -1,7 +1,9 @@
 //! The keys of refresh tokens as a [`RefreshStore`].
 
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
+use futures_util::future::try_join_all;
 use portcullis_core::store::{FamilyKey, FamilyRecord, RefreshStore};
 use portcullis_core::{Error, ErrorKind, UserId, async_trait};
 
@@ -34,6 +36,36 @@ impl RefreshStore for RedisStore {
         let fields = self.call().fields(&self.keys().family(key)).await?;
         let record = fields.map(|mut fields| fields.text(RECORD)).transpose()?;
         Ok(record.map(FamilyRecord::new))
+    }
+
+    async fn list(
+        &self,
+        subject: &UserId,
+        limit: u32,
+    ) -> Result<Vec<(FamilyKey, FamilyRecord)>, Error> {
+        let notes = self.keys().families_of(subject);
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        // By key: notes may be read again.
+        let mut families = BTreeMap::new();
+        let mut last = String::new();
+        while families.len() < limit {
+            let page = self.next_noted(&notes, &last).await?;
+            let call = self.call();
+            let found = page.iter().map(async |name| {
+                let fields = call.fields(name).await?;
+                let Some((key, mut fields)) = self.keys().family_of(name).zip(fields) else {
+                    return Ok(None);
+                };
+                let record = FamilyRecord::new(fields.text(RECORD)?);
+                Ok::<_, Error>(Some((key, record)))
+            });
+            families.extend(try_join_all(found).await?.into_iter().flatten());
+            match page.into_iter().next_back() {
+                Some(name) => last = name,
+                None => break,
+            }
+        }
+        Ok(families.into_iter().take(limit).collect())
     }
 
     async fn replace(

@@ -47,6 +47,27 @@ impl RefreshStore for SqliteStore {
         Ok(record.map(FamilyRecord::new))
     }
 
+    async fn list(
+        &self,
+        subject: &UserId,
+        limit: u32,
+    ) -> Result<Vec<(FamilyKey, FamilyRecord)>, Error> {
+        let rows: Vec<(Vec<u8>, String)> =
+            sqlx::query_as("SELECT key, record FROM portcullis_refresh WHERE sub = ? LIMIT ?")
+                .bind(subject.as_str())
+                .bind(limit)
+                .fetch_all(self.pool())
+                .await
+                .map_err(from_driver)?;
+        let family = |(key, record): (Vec<u8>, String)| {
+            let key = key.try_into().map_err(|_| {
+                Error::new(ErrorKind::Corrupt, "the key of a family has another length")
+            })?;
+            Ok((FamilyKey::from_bytes(key), FamilyRecord::new(record)))
+        };
+        rows.into_iter().map(family).collect()
+    }
+
     async fn replace(
         &self,
         key: &FamilyKey,

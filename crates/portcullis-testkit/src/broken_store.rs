@@ -98,6 +98,9 @@ impl RefreshStore for BrokenStore {
     async fn find(&self, _: &FamilyKey) -> Result<Option<FamilyRecord>, Error> {
         self.fail()
     }
+    async fn list(&self, _: &UserId, _: u32) -> Result<Vec<(FamilyKey, FamilyRecord)>, Error> {
+        self.fail()
+    }
     async fn replace(
         &self,
         _: &FamilyKey,

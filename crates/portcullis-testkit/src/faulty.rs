@@ -206,6 +206,15 @@ impl<S: CredentialStore> CredentialStore for Faulty<S> {
 
 #[async_trait]
 impl<S: RefreshStore> RefreshStore for Faulty<S> {
+    async fn list(
+        &self,
+        subject: &UserId,
+        limit: u32,
+    ) -> Result<Vec<(FamilyKey, FamilyRecord)>, Error> {
+        self.call("list")?;
+        self.store.list(subject, limit).await
+    }
+
     async fn insert(
         &self,
         key: &FamilyKey,

@@ -78,6 +78,19 @@ const FAULTS: &[(Fault, &[&str])] = &[
         Fault::KeepsTheLongest,
         &["delete_expired_takes_only_what_has_expired"],
     ),
+    (Fault::ListFindsOthers, &["list_finds_what_one_user_has"]),
+    (
+        Fault::ListIgnoresTheLimit,
+        &["list_finds_no_more_than_the_limit"],
+    ),
+    (
+        Fault::ListRemembersTheFirstRecord,
+        &["list_finds_what_one_user_has"],
+    ),
+    (
+        Fault::ListStopsAtAHundred,
+        &["list_finds_no_more_than_the_limit"],
+    ),
     (
         Fault::ReplaceBringsBack,
         &[
@@ -247,6 +260,10 @@ enum Fault {
     InsertOverwrites,
     KeepsTheFirstTime,
     KeepsTheLongest,
+    ListFindsOthers,
+    ListIgnoresTheLimit,
+    ListRemembersTheFirstRecord,
+    ListStopsAtAHundred,
     None,
     ReplaceBringsBack,
     ReplaceBringsBackMeanwhile,
@@ -371,6 +388,35 @@ impl RefreshStore for Broken {
             return Ok(found.or_else(|| Some(FamilyRecord::new("0"))));
         }
         Ok(found)
+    }
+
+    async fn list(
+        &self,
+        subject: &UserId,
+        limit: u32,
+    ) -> Result<Vec<(FamilyKey, FamilyRecord)>, Error> {
+        self.up()?;
+        let lower = UserId::new(subject.as_str().to_lowercase());
+        let families = &self.families;
+        match self.fault {
+            Fault::ListFindsOthers => {
+                let mut listed = families.list(subject, limit).await?;
+                if lower != *subject {
+                    listed.extend(families.list(&lower, limit).await?);
+                }
+                Ok(listed)
+            }
+            Fault::ListIgnoresTheLimit => families.list(subject, u32::MAX).await,
+            Fault::ListRemembersTheFirstRecord => {
+                let mut listed = families.list(subject, limit).await?;
+                for (_, record) in &mut listed {
+                    *record = FamilyRecord::new("record");
+                }
+                Ok(listed)
+            }
+            Fault::ListStopsAtAHundred => families.list(subject, limit.min(100)).await,
+            _ => families.list(subject, limit).await,
+        }
     }
 
     async fn replace(

@@ -66,6 +66,19 @@ impl RefreshStore for MemoryRefreshStore {
         Ok(self.lock().get(key).map(|kept| kept.record.clone()))
     }
 
+    async fn list(
+        &self,
+        subject: &UserId,
+        limit: u32,
+    ) -> Result<Vec<(FamilyKey, FamilyRecord)>, Error> {
+        let families = self.lock();
+        let of_subject = families.iter().filter(|(_, kept)| kept.subject == *subject);
+        Ok((0..limit)
+            .zip(of_subject)
+            .map(|(_, (key, kept))| (*key, kept.record.clone()))
+            .collect())
+    }
+
     async fn replace(
         &self,
         key: &FamilyKey,

@@ -46,6 +46,14 @@ pub trait RefreshStore: fmt::Debug + Send + Sync + 'static {
     /// be it that it was revoked; one that has expired may be found or not.
     async fn find(&self, key: &FamilyKey) -> Result<Option<FamilyRecord>, Error>;
 
+    /// Finds the families of a user, in any order: at most `limit`, and if fewer, all that were there
+    /// throughout the call. Those that have expired may be among them. Need not be atomic.
+    async fn list(
+        &self,
+        subject: &UserId,
+        limit: u32,
+    ) -> Result<Vec<(FamilyKey, FamilyRecord)>, Error>;
+
     /// Puts `new` in the place of `old`, to be kept until `expires_at`, only if `old` is what is
     /// there. `false`, and nothing is changed, if it is not, or there is no such family; a store
     /// may have dropped it once it had expired.
@@ -86,6 +94,12 @@ impl FamilyKey {
     #[must_use]
     pub fn of(family_id: &[u8]) -> Self {
         Self(Sha256::digest(family_id).into())
+    }
+
+    /// The key that has these [bytes](Self::as_bytes), as a store kept them.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
     }
 
     /// The key itself.

@@ -207,6 +207,15 @@ impl Store {
 
 #[async_trait]
 impl RefreshStore for Store {
+    async fn list(
+        &self,
+        subject: &UserId,
+        limit: u32,
+    ) -> Result<Vec<(FamilyKey, FamilyRecord)>, Error> {
+        self.check()?;
+        self.inner.list(subject, limit).await
+    }
+
     async fn insert(
         &self,
         key: &FamilyKey,

@@ -111,7 +111,7 @@ impl Logins {
             assert_eq!(reply.status(), 503);
         }
         is_unavailable(&takes(timeout, self.change()).await.unwrap_err());
-        let users = takes(timeout, self.store.list(None, 1000)).await;
+        let users = takes(timeout, CredentialStore::list(&self.store, None, 1000)).await;
         is_unavailable(&users.unwrap_err());
         self.are_unavailable().await;
     }

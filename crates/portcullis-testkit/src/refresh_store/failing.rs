@@ -18,6 +18,7 @@ pub async fn an_unreachable_store_is_unavailable(subject: &Subject<dyn RefreshSt
     let inserted = insert(&*store, "one", &alice(), "record").await;
     fails("insert", &inserted, Unavailable)?;
     fails("find", &store.find(&key("one")).await, Unavailable)?;
+    fails("list", &store.list(&alice(), 1).await, Unavailable)?;
     let replaced = replace(&*store, "one", "old", "new").await;
     fails("replace", &replaced, Unavailable)?;
     fails("revoke", &store.revoke(&key("one")).await, Unavailable)?;

@@ -32,6 +32,9 @@ pub use inserting::{
     records_are_kept_exactly, times_are_kept_to_the_second,
 };
 
+mod listing;
+pub use listing::{list_finds_no_more_than_the_limit, list_finds_what_one_user_has};
+
 mod replacing;
 pub use replacing::{of_concurrent_replaces_one_wins, replace_takes_only_what_is_there};
 
@@ -76,6 +79,8 @@ macro_rules! for_each_refresh_store_property {
             an_abandoned_revoke_is_whole_or_nothing,
             delete_expired_takes_only_what_has_expired,
             insert_refuses_a_taken_key,
+            list_finds_no_more_than_the_limit,
+            list_finds_what_one_user_has,
             of_concurrent_inserts_of_a_key_one_wins,
             of_concurrent_replaces_one_wins,
             of_concurrent_revokes_one_wins,
