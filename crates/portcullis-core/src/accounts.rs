@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind};
 use crate::password::{PasswordHash, PasswordPolicy, PasswordRefusal};
 use crate::password_check::{Outcome, PasswordCheck, Sender};
 use crate::random::{OsRandom, SecureRandom};
-use crate::refresh::RefreshTokens;
+use crate::refresh::{RefreshTokens, Session};
 use crate::secret::Secret;
 use crate::store::{Credential, CredentialStore, TokenStore, UserId, UserStatus, Username};
 use crate::throttle::{LoginSource, Throttle};
@@ -397,6 +397,33 @@ impl Accounts {
             .await?;
         if ended {
             self.tell(LoginEventKind::SessionsEnded, user_id);
+        }
+        Ok(ended)
+    }
+
+    /// The sessions of a user, the last one used first; none where these accounts have no
+    /// [refresh tokens](Self::with_refresh_tokens).
+    ///
+    /// # Errors
+    /// As [`RefreshTokens::sessions`].
+    pub async fn sessions(&self, user_id: &UserId) -> Result<Vec<Session>, Error> {
+        match &self.refresh_tokens {
+            Some(tokens) => tokens.sessions(user_id).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Ends one session of a user; `false` if they have none of that name.
+    ///
+    /// # Errors
+    /// As [`RefreshTokens::end_session`].
+    pub async fn end_session(&self, user_id: &UserId, session_id: &str) -> Result<bool, Error> {
+        let Some(tokens) = &self.refresh_tokens else {
+            return Ok(false);
+        };
+        let ended = tokens.end_session(user_id, session_id).await?;
+        if ended {
+            self.tell(LoginEventKind::Revoked, user_id);
         }
         Ok(ended)
     }

@@ -11,6 +11,7 @@ use crate::adapter::RequestHead;
 use crate::clock::UnixTime;
 use crate::cookie::cookie_values;
 use crate::error::{Error, ErrorKind};
+use crate::refresh::RefreshTokens;
 use crate::responder::{Answer, FastApi, Reply, Responder};
 use crate::store::{Credential, CredentialStore, UserStatus};
 use crate::token::{Claims, TokenVerifier};
@@ -47,6 +48,7 @@ use crate::token::{Claims, TokenVerifier};
 pub struct BearerGuard {
     verifier: Arc<dyn TokenVerifier>,
     store: Option<Arc<dyn CredentialStore>>,
+    sessions: Option<RefreshTokens>,
     responder: Arc<dyn Responder>,
     scheme: Cow<'static, str>,
     cookie: Option<String>,
@@ -66,6 +68,7 @@ impl BearerGuard {
         Self {
             verifier,
             store: None,
+            sessions: None,
             responder: Arc::new(FastApi::new()),
             scheme: Cow::Borrowed("Bearer"),
             cookie: None,
@@ -82,6 +85,16 @@ impl BearerGuard {
     #[must_use]
     pub fn with_credential_check(mut self, store: Arc<dyn CredentialStore>) -> Self {
         self.store = Some(store);
+        self
+    }
+
+    /// Also asks, once per request, whether the login that the token names (`sid`) goes on: so logging out,
+    /// a revocation, a refresh token that was used twice, and the end of a session end its access tokens
+    /// at once, whatever format they have. `sessions` are those of the
+    /// [`TokenEndpoint`](crate::TokenEndpoint). A token that names no such login is not asked for.
+    #[must_use]
+    pub fn with_sessions(mut self, sessions: RefreshTokens) -> Self {
+        self.sessions = Some(sessions);
         self
     }
 
@@ -189,6 +202,14 @@ impl BearerGuard {
 
     async fn verify(&self, token: &str) -> Result<Bearer, BearerRefusal> {
         let claims = self.verifier.verify(token).await.map_err(refusal)?;
+        if let Some(sessions) = &self.sessions
+            && !sessions
+                .goes_on(claims.sid.as_deref())
+                .await
+                .map_err(refusal)?
+        {
+            return Err(BearerRefusal::InvalidToken);
+        }
         let credential = match &self.store {
             Some(store) => Some(
                 store

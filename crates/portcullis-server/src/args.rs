@@ -1,7 +1,7 @@
 //! What can be said on the command line, or by `PORTCULLIS_*` in the environment.
 
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
 use clap::builder::FalseyValueParser;
@@ -241,6 +241,9 @@ pub(crate) struct RefreshArgs {
         value_name = "SECONDS"
     )]
     pub(crate) refresh_absolute_lifetime: u32,
+    /// How many sessions a user may have; the oldest are ended [default: any number].
+    #[arg(long, env = "PORTCULLIS_MAX_SESSIONS", value_name = "N")]
+    pub(crate) max_sessions: Option<NonZeroU32>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -426,10 +429,15 @@ pub(crate) enum UserCommand {
     Disable(EndArgs),
     /// Allow a disabled user to log in again.
     Enable(NameArgs),
+    /// End one session of a user, by the name that `sessions` prints.
+    EndSession(EndSessionArgs),
     /// Add the users of standard input, a line each: username, password hash, scopes and status.
     Import(ImportArgs),
     /// List users: id, username and status, separated by tabs.
     List(StoreArgs),
+    /// List a user's sessions, the last one used first: name, when begun and when last used (both in
+    /// seconds since 1970), client and network, separated by tabs.
+    Sessions(EndArgs),
     /// Change a user's password, and unlock them; tokens issued before are dead.
     SetPassword(SetPasswordArgs),
     /// Let a user log in at once after too many wrong passwords.
@@ -461,6 +469,15 @@ pub(crate) struct EndArgs {
     pub(crate) name: NameArgs,
     #[command(flatten)]
     pub(crate) token_store: TokenStoreArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct EndSessionArgs {
+    #[command(flatten)]
+    pub(crate) of: EndArgs,
+    /// The name of the session.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) session: String,
 }
 
 #[derive(Debug, clap::Args)]

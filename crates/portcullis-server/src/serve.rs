@@ -134,8 +134,11 @@ impl Server {
     /// Serves until SIGTERM or SIGINT, then finishes the requests it has begun. Tells `ready` the
     /// address once connections are accepted.
     pub(crate) async fn run(self, ready: impl FnOnce(SocketAddr)) -> Result<(), Failure> {
-        let guard =
+        let mut guard =
             BearerGuard::new(self.tokens.verifier).with_credential_check(Arc::clone(&self.users));
+        if let Some(sessions) = &self.refresh_tokens {
+            guard = guard.with_sessions(sessions.clone());
+        }
         let authenticator = Authenticator::new(self.users, self.pool)?;
         let mut endpoint = TokenEndpoint::new(authenticator, self.tokens.issuer);
         if let Some(throttle) = self.throttle {

@@ -65,6 +65,7 @@ pub(crate) fn refresh_tokens(
     let mut policy = RefreshPolicy::default();
     policy.idle_lifetime = Duration::from_secs(args.refresh_idle_lifetime.into());
     policy.absolute_lifetime = Duration::from_secs(args.refresh_absolute_lifetime.into());
+    policy.max_sessions = args.max_sessions;
     RefreshTokens::new(store).with_policy(policy)
 }
 

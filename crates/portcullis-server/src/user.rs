@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal, Read, Write};
 use std::sync::Arc;
 
 use portcullis::accounts::{ResetRefusal, SignUpRefusal};
+use portcullis::clock::UnixTime;
 use portcullis::password::{Argon2Params, PasswordHash, PasswordPolicy};
 use portcullis::store::UserStatus;
 use portcullis::{
@@ -13,8 +14,8 @@ use portcullis::{
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::args::{
-    AddArgs, Argon2Args, EndArgs, ImportArgs, NameArgs, PasswordArgs, SetPasswordArgs, StoreArgs,
-    TokenStoreArgs, UserCommand,
+    AddArgs, Argon2Args, EndArgs, EndSessionArgs, ImportArgs, NameArgs, PasswordArgs,
+    SetPasswordArgs, StoreArgs, TokenStoreArgs, UserCommand,
 };
 use crate::failure::Failure;
 use crate::import;
@@ -30,8 +31,10 @@ pub(crate) async fn run(command: UserCommand) -> Result<(), Failure> {
         UserCommand::Delete(args) => delete(args).await,
         UserCommand::Disable(args) => disable(args).await,
         UserCommand::Enable(args) => enable(args).await,
+        UserCommand::EndSession(args) => end_session(args).await,
         UserCommand::Import(args) => import(args).await,
         UserCommand::List(args) => list(args).await,
+        UserCommand::Sessions(args) => sessions(args).await,
         UserCommand::SetPassword(args) => set_password(args).await,
         UserCommand::Unlock(args) => unlock(args).await,
     }
@@ -133,6 +136,39 @@ async fn disable(args: EndArgs) -> Result<(), Failure> {
     let known = Known::find(&args.name, &args.token_store, &Argon2Args::default()).await?;
     let disabled = known.accounts.disable(known.id()).await?;
     done(disabled, &args.name.username)
+}
+
+async fn sessions(args: EndArgs) -> Result<(), Failure> {
+    let known = Known::find(&args.name, &args.token_store, &Argon2Args::default()).await?;
+    let mut out = io::stdout().lock();
+    for session in known.accounts.sessions(known.id()).await? {
+        let client = session.client_id.unwrap_or_default();
+        writeln!(
+            out,
+            "{}\t{}\t{}\t{}\t{}",
+            session.id,
+            UnixTime::saturating_from_system(session.begun_at).seconds(),
+            UnixTime::saturating_from_system(session.used_at).seconds(),
+            // It is what the client said.
+            client.escape_debug(),
+            session.source.unwrap_or_default(),
+        )
+        .map_err(|error| Failure::refused(format!("cannot write the list: {error}")))?;
+    }
+    Ok(())
+}
+
+async fn end_session(args: EndSessionArgs) -> Result<(), Failure> {
+    let of = args.of;
+    let known = Known::find(&of.name, &of.token_store, &Argon2Args::default()).await?;
+    if known
+        .accounts
+        .end_session(known.id(), &args.session)
+        .await?
+    {
+        return Ok(());
+    }
+    Err(Failure::refused("the user has no session of that name"))
 }
 
 async fn delete(args: EndArgs) -> Result<(), Failure> {

@@ -33,6 +33,34 @@ fn a_login_is_refreshed_after_a_restart_until_it_is_ended() {
     assert_eq!(out.status, 204);
     assert_eq!(out.refresh_token(), "");
     assert_eq!(server.post("/v1/refresh", &second).status, 401);
+    // And so are its access tokens.
+    assert_eq!(server.request("GET", "/v1/me", &headers, b"").status, 401);
+}
+
+#[test]
+fn an_operator_sees_the_sessions_of_a_user_and_ends_one() {
+    let directory = directory_with_ada();
+    let path = directory.path();
+    let server = serve(
+        path,
+        &["--refresh-tokens=on", "--max-sessions=2", "--tokens=opaque"],
+    );
+    let logins = [(); 3].map(|()| server.login(FORM));
+    let list = user(path, &["sessions"], "");
+    let list = String::from_utf8(list.stdout).unwrap();
+    let sessions: Vec<_> = list
+        .lines()
+        .map(|line| line.split('\t').collect::<Vec<_>>())
+        .collect();
+    assert_eq!(sessions.len(), 2, "{list}");
+    assert_eq!(sessions[0][4], "127.0.0.0/24");
+    user(path, &["end-session", "--session", sessions[0][0]], "");
+    user(path, &["end-session", "--session", sessions[1][0]], "");
+    for login in logins {
+        let authorization = format!("Bearer {}", login.access_token());
+        let headers = [("Host", "a"), ("Authorization", authorization.as_str())];
+        assert_eq!(server.request("GET", "/v1/me", &headers, b"").status, 401);
+    }
 }
 
 #[test]
@@ -120,10 +148,11 @@ fn serve(directory: &Path, flags: &[&str]) -> Server {
 }
 
 /// Runs a `user` command on ada.
-fn user(directory: &Path, command: &[&str], stdin: &str) {
+fn user(directory: &Path, command: &[&str], stdin: &str) -> std::process::Output {
     let store = ["--store", "sqlite://users.db"];
     let name = ["--username", "ada@example.com"];
     let args = [&["user"], command, &store, &name].concat();
     let output = common::run(directory, &args, stdin);
     assert!(output.status.success(), "{output:?}");
+    output
 }

@@ -222,8 +222,8 @@ impl Mount {
                     Err(refusal) => return endpoint.render(Err(refusal)),
                 };
                 let caller = Caller::that_may_go();
-                let source = endpoint.source(&grant, address, head.header_values("cookie"));
-                let login = endpoint.clone().redeem_for(grant, source, caller.clone());
+                let origin = endpoint.origin(&grant, address, head.header_values("cookie"));
+                let login = endpoint.clone().redeem_for(grant, origin, caller.clone());
                 let outcome = Outliving::new(caller, runtime, login).await;
                 endpoint.render(outcome)
             }

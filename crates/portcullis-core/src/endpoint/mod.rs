@@ -11,4 +11,4 @@ mod outcome;
 pub use outcome::{Login, TokenRefusal};
 
 mod token_endpoint;
-pub use token_endpoint::{LoginRequest, TokenEndpoint};
+pub use token_endpoint::{LoginOrigin, LoginRequest, TokenEndpoint};

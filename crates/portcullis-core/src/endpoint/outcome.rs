@@ -93,6 +93,9 @@ pub enum TokenRefusal {
         /// How long to wait before the next attempt.
         retry_after: Duration,
     },
+    /// The request has more than 16 cookies with refresh tokens, of which some might be good.
+    #[error("there are too many refresh tokens")]
+    TooManyTokens,
     /// An access token was to be revoked, and only refresh tokens are revoked here.
     #[error("tokens of this type are not revoked here")]
     UnsupportedTokenType,

@@ -221,12 +221,9 @@ impl TokenEndpoint {
     /// The stage that refused, as a [`TokenRefusal`].
     pub async fn login(&self, request: LoginRequest<'_>) -> Result<Login, TokenRefusal> {
         let grant = self.read(request.content_type, request.body)?;
-        let source = self.source(
-            &grant,
-            request.remote_address,
-            request.cookies.iter().copied(),
-        );
-        self.redeem(grant, source).await
+        let cookies = request.cookies.iter().copied();
+        let origin = self.origin(&grant, request.remote_address, cookies);
+        self.redeem(grant, origin).await
     }
 
     /// Reads the form of a login: the first half of [`login`](Self::login), after which the body can be
@@ -238,29 +235,40 @@ impl TokenEndpoint {
         self.grant(&FormData::parse(content_type, body)?)
     }
 
-    /// Where a grant comes from: an address, and a device that is known for its account by one of the
-    /// `cookies`, which are the `Cookie` headers of the request.
-    pub fn source<'a>(
+    /// Where a grant comes from: an address, and what the `Cookie` headers of the request tell: a device that
+    /// is known for its account, and a session that the login ends.
+    pub fn origin<'a>(
         &self,
         grant: &Grant,
         remote_address: Option<IpAddr>,
         cookies: impl IntoIterator<Item = &'a [u8]>,
-    ) -> LoginSource {
-        let devices = self.parts.throttle.as_ref().and_then(Throttle::devices);
-        let device = match (devices, grant) {
-            (Some(devices), Grant::Password(grant)) => devices.find(grant.username(), cookies),
-            _ => None,
+    ) -> LoginOrigin {
+        let Grant::Password(grant) = grant else {
+            return LoginOrigin::from(remote_address);
         };
-        LoginSource::from(remote_address).with_device(device)
+        let cookies: Vec<_> = cookies.into_iter().collect();
+        let devices = self.parts.throttle.as_ref().and_then(Throttle::devices);
+        let device =
+            devices.and_then(|devices| devices.find(grant.username(), cookies.iter().copied()));
+        LoginOrigin {
+            source: LoginSource::from(remote_address).with_device(device),
+            // What is too much is left alone: the login does not depend on it.
+            sessions: self.sent_tokens(cookies).unwrap_or_default(),
+        }
     }
 
-    /// Redeems a grant that came from `source`: the second half of [`login`](Self::login).
+    /// Redeems a grant that came from `origin`: the second half of [`login`](Self::login). An address alone
+    /// is an origin too.
     ///
     /// # Errors
     /// The stage that refused, as a [`TokenRefusal`].
-    pub async fn redeem(&self, grant: Grant, source: LoginSource) -> Result<Login, TokenRefusal> {
+    pub async fn redeem(
+        &self,
+        grant: Grant,
+        origin: impl Into<LoginOrigin>,
+    ) -> Result<Login, TokenRefusal> {
         let caller = Caller::default();
-        self.clone().redeem_for(grant, source, caller).await
+        self.clone().redeem_for(grant, origin.into(), caller).await
     }
 
     /// Makes the reply to a login, a refresh or a change of password: in the shape of the responder,
@@ -305,7 +313,8 @@ impl TokenEndpoint {
     /// Does all of a refresh by a cookie but the reply.
     ///
     /// # Errors
-    /// [`TokenRefusal::NoRefreshToken`] and [`TokenRefusal::BadRefreshToken`] for what was sent;
+    /// [`TokenRefusal::NoRefreshToken`], [`TokenRefusal::BadRefreshToken`] and
+    /// [`TokenRefusal::TooManyTokens`] for what was sent;
     /// [`TokenRefusal::Failed`] if that could not be found out.
     pub async fn refresh<'a>(
         &self,
@@ -313,7 +322,7 @@ impl TokenEndpoint {
         remote_address: Option<IpAddr>,
     ) -> Result<Login, TokenRefusal> {
         let mut refreshed = Err(TokenRefusal::NoRefreshToken);
-        for token in self.sent_tokens(cookies) {
+        for token in self.sent_tokens(cookies)? {
             let terms = RefreshTerms {
                 requested: String::new(),
                 client_id: None,
@@ -350,16 +359,18 @@ impl TokenEndpoint {
     }
 
     /// Revokes the refresh tokens in the cookies, and all that come of the same logins. Access tokens
-    /// live on until they expire.
+    /// live on until they expire, unless the guard
+    /// [asks for sessions](crate::BearerGuard::with_sessions).
     ///
     /// # Errors
-    /// [`TokenRefusal::Failed`] if the store could not be reached: the tokens may still be good.
+    /// [`TokenRefusal::Failed`] if the store could not be reached, and [`TokenRefusal::TooManyTokens`] for
+    /// more than 16 tokens: some may still be good.
     pub async fn log_out<'a>(
         &self,
         cookies: impl IntoIterator<Item = &'a [u8]>,
         remote_address: Option<IpAddr>,
     ) -> Result<(), TokenRefusal> {
-        for token in self.sent_tokens(cookies) {
+        for token in self.sent_tokens(cookies)? {
             self.revoke_sent(&token, LoginEventKind::LoggedOut, remote_address)
                 .await?;
         }
@@ -445,11 +456,11 @@ impl TokenEndpoint {
     pub(crate) async fn redeem_for(
         self,
         grant: Grant,
-        source: LoginSource,
+        origin: LoginOrigin,
         caller: Caller,
     ) -> Result<Login, TokenRefusal> {
         match grant {
-            Grant::Password(grant) => self.redeem_password(grant, source, &caller).await,
+            Grant::Password(grant) => self.redeem_password(grant, origin, &caller).await,
             Grant::RefreshToken(grant) => {
                 let Some(token) = SentToken::parse(grant.refresh_token().expose()) else {
                     return Err(TokenRefusal::BadRefreshToken);
@@ -457,7 +468,7 @@ impl TokenEndpoint {
                 let terms = RefreshTerms {
                     requested: grant.scope().to_owned(),
                     client_id: grant.client_id().map(str::to_owned),
-                    remote_address: source.address,
+                    remote_address: origin.source.address,
                 };
                 self.redeem_refresh(token, terms).await
             }
@@ -495,6 +506,7 @@ impl TokenEndpoint {
                     client_id: claims.client_id.as_deref(),
                     scopes,
                     session_id: claims.sid,
+                    remote_address,
                 };
                 let login = self.issue(changed.user, terms, changed.at).await;
                 login.map_err(TokenRefusal::Failed)
@@ -507,7 +519,7 @@ impl TokenEndpoint {
     async fn redeem_password(
         &self,
         grant: PasswordGrant,
-        source: LoginSource,
+        LoginOrigin { source, sessions }: LoginOrigin,
         caller: &Caller,
     ) -> Result<Login, TokenRefusal> {
         let parts = &*self.parts;
@@ -565,6 +577,7 @@ impl TokenEndpoint {
                 return Err(error.into());
             }
         };
+        self.end_sessions(sessions, source.address).await;
         let device_cookie = match (parts.throttle.as_ref().and_then(Throttle::devices), &device) {
             (Some(devices), Some(device)) => Some(devices.keep(&username, device)?),
             _ => None,
@@ -572,7 +585,8 @@ impl TokenEndpoint {
         let granted = TokenTerms {
             client_id: terms.client_id.as_deref(),
             scopes: user.grant_scopes(terms.scopes()),
-            session_id: Some(self.new_session_id()?),
+            session_id: None,
+            remote_address: source.address,
         };
         let authenticated_at = user.authenticated_at();
         let login = self.issue(user.into_credential(), granted, authenticated_at);
@@ -582,6 +596,17 @@ impl TokenEndpoint {
             device_cookie,
             ..login
         })
+    }
+
+    /// Ends the sessions that a browser had before it logged in anew: nobody would use them but who has
+    /// taken their cookie. Where that fails they end by themselves, later.
+    async fn end_sessions(&self, sessions: Vec<SentToken>, remote_address: Option<IpAddr>) {
+        for token in sessions {
+            let ended = self.revoke_sent(&token, LoginEventKind::LoggedOut, remote_address);
+            if let Err(TokenRefusal::Failed(error)) = ended.await {
+                error.log("the session before a login could not be ended");
+            }
+        }
     }
 
     /// The device that a login is from: its own, if that is known, or a new one. So what was void is not
@@ -625,16 +650,27 @@ impl TokenEndpoint {
         terms: TokenTerms<'_>,
         authenticated_at: SystemTime,
     ) -> Result<Login, Error> {
+        let refresh = self.parts.refresh.as_ref();
+        let session = refresh.map(|(tokens, _)| Ok::<_, Error>((tokens, tokens.new_session()?)));
+        let session = session.transpose()?;
+        let session_id = match (&session, terms.session_id) {
+            (Some((_, session)), _) => session.id(),
+            (None, Some(session_id)) => session_id,
+            (None, None) => self.new_session_id()?,
+        };
         let request = TokenRequest {
             client_id: terms.client_id,
             scopes: &terms.scopes,
             authenticated_at: Some(authenticated_at),
-            session_id: terms.session_id.as_deref(),
+            session_id: Some(&session_id),
             ..TokenRequest::of(&user)
         };
         let token = self.parts.issuer.issue(request).await?;
-        let refresh_token = match &self.parts.refresh {
-            Some((tokens, _)) => Some(tokens.begin(request).await?),
+        let refresh_token = match session {
+            Some((tokens, session)) => {
+                let begun = tokens.begin_session(session, request, terms.remote_address);
+                Some(begun.await?)
+            }
             None => None,
         };
         Ok(Login {
@@ -682,12 +718,14 @@ impl TokenEndpoint {
             tell(LoginEventKind::RefreshRefused, refresh.subject());
             return Err(TokenRefusal::BadRefreshToken);
         };
+        let refresh = refresh.used_from(terms.remote_address);
+        let session_id = refresh.session_id();
         let scopes = user.narrow_scopes(refresh.scopes(), grant::split_scope(&terms.requested));
         let request = TokenRequest {
             client_id: refresh.client_id(),
             scopes: &scopes,
             authenticated_at: Some(user.recalled_at),
-            session_id: refresh.session_id(),
+            session_id: Some(&session_id),
             ..TokenRequest::of(&user.credential)
         };
         // Before the refresh token is used up: should this fail, the client can come again.
@@ -724,14 +762,20 @@ impl TokenEndpoint {
     }
 
     /// What can be refresh tokens among the cookies. None of several hides the others.
-    fn sent_tokens<'a>(&self, cookies: impl IntoIterator<Item = &'a [u8]>) -> Vec<SentToken> {
+    /// More than have a reason to be there are refused: a good one may be behind them.
+    fn sent_tokens<'a>(
+        &self,
+        cookies: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<Vec<SentToken>, TokenRefusal> {
         let Some((_, RefreshTransport::Cookie(cookie))) = &self.parts.refresh else {
-            return Vec::new();
+            return Ok(Vec::new());
         };
-        cookie_values(&cookie.name, cookies)
-            .filter_map(SentToken::parse)
-            .take(MAX_TOKENS)
-            .collect()
+        let sent = cookie_values(&cookie.name, cookies).filter_map(SentToken::parse);
+        let sent: Vec<_> = sent.take(MAX_TOKENS + 1).collect();
+        if sent.len() > MAX_TOKENS {
+            return Err(TokenRefusal::TooManyTokens);
+        }
+        Ok(sent)
     }
 
     fn has_refresh_tokens_in_body(&self) -> bool {
@@ -760,7 +804,9 @@ impl TokenEndpoint {
 struct TokenTerms<'a> {
     client_id: Option<&'a str>,
     scopes: Vec<String>,
+    /// Of a login that goes on, if it has no refresh tokens.
     session_id: Option<String>,
+    remote_address: Option<IpAddr>,
 }
 
 /// What a refresh asks for, beside the token.
@@ -768,6 +814,29 @@ struct RefreshTerms {
     requested: String,
     client_id: Option<String>,
     remote_address: Option<IpAddr>,
+}
+
+/// Where a login comes from, by [`TokenEndpoint::origin`].
+#[derive(Debug)]
+pub struct LoginOrigin {
+    source: LoginSource,
+    /// The refresh tokens of sessions that the browser had.
+    sessions: Vec<SentToken>,
+}
+
+impl From<LoginSource> for LoginOrigin {
+    fn from(source: LoginSource) -> Self {
+        Self {
+            source,
+            sessions: Vec::new(),
+        }
+    }
+}
+
+impl From<Option<IpAddr>> for LoginOrigin {
+    fn from(address: Option<IpAddr>) -> Self {
+        LoginSource::from(address).into()
+    }
 }
 
 /// A request to the token endpoint whose whole body is there.
@@ -781,7 +850,7 @@ pub struct LoginRequest<'a> {
     /// Where the client is, for the throttle. Without it, or where it is the address of a proxy that
     /// all come through, strangers are not told from those who have logged in before.
     pub remote_address: Option<IpAddr>,
-    /// The `Cookie` headers, for devices that are known.
+    /// The `Cookie` headers, for devices that are known and sessions that a login ends.
     pub cookies: &'a [&'a [u8]],
 }
 
@@ -821,7 +890,7 @@ impl fmt::Debug for LoginRequest<'_> {
 }
 
 /// More cookies than a browser has reason to send; each costs a look-up.
-const MAX_TOKENS: usize = 4;
+const MAX_TOKENS: usize = 16;
 
 /// 128 bits: no two logins share a name.
 const SESSION_ID_LEN: usize = 16;

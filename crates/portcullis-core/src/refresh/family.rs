@@ -22,11 +22,13 @@ pub(super) struct Family {
     pub(super) sub: String,
     pub(super) client_id: Option<String>,
     pub(super) scopes: Vec<String>,
-    /// The name of the login.
-    pub(super) sid: Option<String>,
     /// [`Credential::tokens_valid_from`](crate::Credential::tokens_valid_from) as it stood at the login,
     /// in microseconds since 1970.
     pub(super) cut_off: u64,
+    pub(super) begun_at: u64,
+    pub(super) used_at: u64,
+    /// A shortened address.
+    pub(super) source: Option<String>,
     pub(super) ends_at: u64,
     pub(super) expires_at: u64,
     current: SecretHash,
@@ -68,8 +70,10 @@ impl Family {
             sub: login.sub,
             client_id: login.client_id,
             scopes: login.scopes,
-            sid: login.sid,
             cut_off: login.cut_off,
+            begun_at: now,
+            used_at: now,
+            source: login.source,
             ends_at,
             expires_at: after(now, policy.idle_lifetime).min(ends_at),
             current: secret.hash(),
@@ -93,7 +97,9 @@ impl Family {
         match &self.previous {
             Some(previous)
                 if hash == previous.hash
-                    && now < after(previous.replaced_at, policy.retry_window) =>
+                    && now < after(previous.replaced_at, policy.retry_window)
+                    // A clock that was set back brings none back.
+                    && after(now, policy.retry_window) >= previous.replaced_at =>
             {
                 Standing::Replaced(previous.nonce)
             }
@@ -106,10 +112,13 @@ impl Family {
         self,
         secret: &TokenSecret,
         nonce: Nonce,
+        source: Option<String>,
         now: u64,
         policy: &RefreshPolicy,
     ) -> Self {
         Self {
+            used_at: now,
+            source: source.or(self.source),
             expires_at: after(now, policy.idle_lifetime).min(self.ends_at),
             current: secret.successor(&nonce).hash(),
             previous: Some(Previous {
@@ -127,9 +136,9 @@ pub(super) struct Login {
     pub(super) sub: String,
     pub(super) client_id: Option<String>,
     pub(super) scopes: Vec<String>,
-    pub(super) sid: Option<String>,
     /// In microseconds since 1970.
     pub(super) cut_off: u64,
+    pub(super) source: Option<String>,
 }
 
 /// A refresh token, taken apart.

@@ -1,8 +1,13 @@
 //! Refresh tokens: each is good once, for an access token and the next refresh token.
 
+use std::cmp::Reverse;
+use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
 use zeroize::Zeroizing;
 
 use crate::clock::{Clock, SystemClock, UnixTime, unix_time};
@@ -111,19 +116,35 @@ impl RefreshTokens {
     /// # Errors
     /// As [`RefreshStore::insert`]; `Unavailable` without randomness.
     pub async fn begin(&self, request: TokenRequest<'_>) -> Result<RefreshToken, Error> {
+        let session = self.new_session()?;
+        self.begin_session(session, request, None).await
+    }
+
+    /// Makes the name of a session, before anything is kept of it: its access token, which is made first,
+    /// says it.
+    pub(crate) fn new_session(&self) -> Result<NewSession, Error> {
+        let secret = TokenSecret::new(self.random_bytes()?);
+        Ok(NewSession(Token::new(*self.random_bytes()?, secret)))
+    }
+
+    /// Begins a session of a user who logged in from `address`, and ends those that are too many.
+    pub(crate) async fn begin_session(
+        &self,
+        NewSession(token): NewSession,
+        request: TokenRequest<'_>,
+        address: Option<IpAddr>,
+    ) -> Result<RefreshToken, Error> {
         let now = self.clock.now();
         let login = Login {
             sub: request.subject.as_str().to_owned(),
             client_id: request.short_client_id().map(str::to_owned),
             scopes: request.scopes.to_vec(),
-            sid: request.session_id.map(str::to_owned),
+            source: address.map(shortened),
             cut_off: UnixTime::saturating_from_system(
                 request.cut_off().unwrap_or(SystemTime::UNIX_EPOCH),
             )
             .micros(),
         };
-        let secret = TokenSecret::new(self.random_bytes()?);
-        let token = Token::new(*self.random_bytes()?, secret);
         let now = millis(now)?;
         let family = Family::begin(login, &token.secret, now, &self.policy);
         let ends_at = time(family.ends_at);
@@ -136,8 +157,82 @@ impl RefreshTokens {
                 ends_at,
             )
             .await?;
+        if let Some(most) = self.policy.max_sessions {
+            self.trim(request.subject, most.get(), now).await;
+        }
         self.clean_up().await;
         Ok(RefreshToken::new(&token, &family, now))
+    }
+
+    /// Ends the oldest sessions of a user who has more than `most`. Those that begin at the same time may
+    /// pass it; the next login ends them. Where that fails, so too.
+    async fn trim(&self, subject: &UserId, most: u32, now: u64) {
+        let trimmed = async {
+            let mut families = self.families(subject).await?;
+            families
+                .sort_by_key(|(_, family)| (family.expires_at <= now, Reverse(family.begun_at)));
+            for (key, _) in families.iter().skip(most as usize) {
+                self.store.revoke(key).await?;
+            }
+            Ok::<_, Error>(())
+        };
+        if let Err(error) = trimmed.await {
+            error.log("the sessions of a user that are too many could not be ended");
+        }
+    }
+
+    /// Those that can be read: another is no reason not to show these.
+    async fn families(&self, subject: &UserId) -> Result<Vec<(FamilyKey, Family)>, Error> {
+        let listed = self.store.list(subject, MOST_LISTED).await?;
+        let readable = listed.into_iter().filter_map(|(key, record)| {
+            let family = read(&record);
+            if let Err(error) = &family {
+                error.log("a session cannot be shown");
+            }
+            Some((key, family.ok()?))
+        });
+        Ok(readable.collect())
+    }
+
+    /// The sessions of a user that have not expired, the last one used first; at most 10,000.
+    ///
+    /// # Errors
+    /// As [`RefreshStore::list`].
+    pub async fn sessions(&self, subject: &UserId) -> Result<Vec<Session>, Error> {
+        let now = millis(self.clock.now())?;
+        let mut families = self.families(subject).await?;
+        families.retain(|(_, family)| family.expires_at > now);
+        families.sort_by_key(|(_, family)| Reverse(family.used_at));
+        let sessions = families.into_iter();
+        Ok(sessions
+            .map(|(key, family)| Session::new(&key, family))
+            .collect())
+    }
+
+    /// Ends one session of a user: its refresh token is no good any more, nor are its access tokens for a
+    /// guard [that asks](crate::BearerGuard::with_sessions). `false` if the user has none of that name.
+    ///
+    /// # Errors
+    /// As [`RefreshStore::find`] and [`RefreshStore::revoke`].
+    pub async fn end_session(&self, subject: &UserId, session_id: &str) -> Result<bool, Error> {
+        let Some(key) = key_of(session_id) else {
+            return Ok(false);
+        };
+        match self.find(&key).await? {
+            Some((_, family)) if family.sub == subject.as_str() => self.store.revoke(&key).await,
+            _ => Ok(false),
+        }
+    }
+
+    /// Whether the session of a token goes on. One that is not named here is not known to have ended: of
+    /// logins without refresh tokens, and of other services.
+    pub(crate) async fn goes_on(&self, session_id: Option<&str>) -> Result<bool, Error> {
+        let Some(key) = session_id.and_then(key_of) else {
+            return Ok(true);
+        };
+        let now = millis(self.clock.now())?;
+        let found = self.find(&key).await?;
+        Ok(found.is_some_and(|(_, family)| family.expires_at > now))
     }
 
     /// Finds out whether a token is good; nothing has changed then. `None` if it is not: whatever
@@ -192,6 +287,7 @@ impl RefreshTokens {
                 record,
                 family,
                 nonce,
+                source: None,
             })));
         }
         Err(lags_behind())
@@ -224,7 +320,8 @@ impl RefreshTokens {
     /// Revokes the family of a token at once: logs out one device (RFC 7009 §2.1). `false` if there
     /// is none, which RFC 7009 §2.2 calls a success too. Whoever has one of its tokens may revoke it.
     ///
-    /// Access tokens live on until they expire.
+    /// Access tokens live on until they expire, unless the guard
+    /// [asks for the session](crate::BearerGuard::with_sessions).
     ///
     /// # Errors
     /// As [`RefreshStore::revoke`]: the token may then still be good.
@@ -276,7 +373,75 @@ impl RefreshTokens {
     }
 }
 
+/// A session that has a name, and no record yet.
+pub(crate) struct NewSession(Token);
+
+impl NewSession {
+    pub(crate) fn id(&self) -> String {
+        id_of(&self.0.key())
+    }
+}
+
+/// A login that goes on: what is known of it, for its user to see. All of it goes with the session.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Session {
+    /// Its name, which is the `sid` of its access tokens.
+    pub id: String,
+    /// When the user logged in.
+    pub begun_at: SystemTime,
+    /// When it was refreshed last, or begun.
+    pub used_at: SystemTime,
+    /// When it ends if it is not used.
+    pub expires_at: SystemTime,
+    /// The client that logged in, if it said so. It was not authenticated.
+    pub client_id: Option<String>,
+    /// Where it was used last: a network of IPv4 of 24 bits, or of IPv6 of 48, such as `192.0.2.0/24`.
+    pub source: Option<String>,
+}
+
+impl Session {
+    fn new(key: &FamilyKey, family: Family) -> Self {
+        Self {
+            id: id_of(key),
+            begun_at: time(family.begun_at),
+            used_at: time(family.used_at),
+            expires_at: time(family.expires_at),
+            client_id: family.client_id,
+            source: family.source,
+        }
+    }
+}
+
+/// The name of a session. It is no token, and none can be made of it.
+fn id_of(key: &FamilyKey) -> String {
+    BASE64URL.encode(key.as_bytes())
+}
+
+fn key_of(session_id: &str) -> Option<FamilyKey> {
+    let mut key = [0; 32];
+    // Other names are shorter.
+    (session_id.len() == SESSION_ID_LEN).then_some(())?;
+    BASE64URL.decode_slice(session_id, &mut key).ok()?;
+    Some(FamilyKey::from_bytes(key))
+}
+
+/// Of an address, as much as tells a user where it was: a network, and not a household.
+fn shortened(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(address) => {
+            let [a, b, c, _] = address.octets();
+            format!("{a}.{b}.{c}.0/24")
+        }
+        IpAddr::V6(address) => {
+            let [a, b, c, ..] = address.segments();
+            format!("{}/48", Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0))
+        }
+    }
+}
+
 /// A text that was sent and has the form of a refresh token: only then is it looked up.
+#[derive(Debug)]
 pub(crate) struct SentToken(Token);
 
 impl SentToken {
@@ -308,6 +473,8 @@ pub struct GoodRefreshToken {
     family: Family,
     /// Of a token that was replaced a moment ago.
     nonce: Option<Nonce>,
+    /// Where it was sent from.
+    source: Option<String>,
 }
 
 impl GoodRefreshToken {
@@ -338,8 +505,14 @@ impl GoodRefreshToken {
 
     /// The name of the login, the same for all tokens that come of it.
     #[must_use]
-    pub fn session_id(&self) -> Option<&str> {
-        self.family.sid.as_deref()
+    pub fn session_id(&self) -> String {
+        id_of(&self.token.key())
+    }
+
+    /// Notes that it is used from `address`.
+    pub(crate) fn used_from(mut self, address: Option<IpAddr>) -> Self {
+        self.source = address.map(shortened);
+        self
     }
 
     /// The user's cut-off ([`Credential::tokens_valid_from`](crate::Credential::tokens_valid_from)) as
@@ -369,6 +542,7 @@ impl GoodRefreshToken {
             record,
             family,
             nonce,
+            source,
             ..
         } = self;
         let key = token.key();
@@ -380,7 +554,7 @@ impl GoodRefreshToken {
             }
             None => {
                 let nonce = Nonce::new(*tokens.random_bytes()?);
-                let rotated = family.rotate(&token.secret, nonce, now, &tokens.policy);
+                let rotated = family.rotate(&token.secret, nonce, source, now, &tokens.policy);
                 let (new, expires_at) = (write(&rotated)?, time(rotated.expires_at));
                 let replaced = tokens.store.replace(&key, &record, &new, expires_at);
                 (nonce, rotated, replaced.await?)
@@ -441,6 +615,9 @@ pub struct RefreshPolicy {
     /// How long a token may be sent again that has been replaced. Default 10 seconds. Clocks of
     /// nodes that share a store must differ by far less.
     pub retry_window: Duration,
+    /// How many sessions a user may have; the oldest are ended. Logins at the same time may pass it, up to
+    /// the next. Each login then lists the user's sessions. Default any number.
+    pub max_sessions: Option<NonZeroU32>,
 }
 
 impl Default for RefreshPolicy {
@@ -449,6 +626,7 @@ impl Default for RefreshPolicy {
             idle_lifetime: Duration::from_secs(30 * 24 * 60 * 60),
             absolute_lifetime: Duration::from_secs(90 * 24 * 60 * 60),
             retry_window: Duration::from_secs(10),
+            max_sessions: None,
         }
     }
 }
@@ -490,3 +668,9 @@ fn time(millis: u64) -> SystemTime {
         .unwrap_or(UnixTime::MAX)
         .to_system()
 }
+
+/// Of a session's name: 256 bits in base64url.
+const SESSION_ID_LEN: usize = 43;
+
+/// Nobody looks at more, and where sessions are limited there are far fewer.
+const MOST_LISTED: u32 = 10_000;

@@ -111,6 +111,7 @@ impl FastApi {
             TokenRefusal::Throttled { retry_after } => self
                 .plain(RefusalKind::Throttled)
                 .with_retry_after(*retry_after),
+            TokenRefusal::TooManyTokens => self.plain(RefusalKind::TooManyTokens),
             TokenRefusal::UnsupportedTokenType => self.plain(RefusalKind::UnsupportedTokenType),
         }
     }
@@ -191,6 +192,8 @@ pub enum RefusalKind {
     NotAuthenticated,
     /// [`TokenRefusal::Throttled`]: 429 `Too Many Requests`.
     Throttled,
+    /// [`TokenRefusal::TooManyTokens`]: 400 `Too many refresh tokens`.
+    TooManyTokens,
     /// [`TokenRefusal::UnsupportedTokenType`]: 400 `Only refresh tokens are revoked here`.
     UnsupportedTokenType,
 }
@@ -213,6 +216,7 @@ impl RefusalKind {
             Self::InsufficientScope => (403, "Not enough permissions", false),
             Self::NoRefreshToken | Self::NotAuthenticated => (401, "Not authenticated", true),
             Self::Throttled => (429, "Too Many Requests", false),
+            Self::TooManyTokens => (400, "Too many refresh tokens", false),
             Self::UnsupportedTokenType => (400, "Only refresh tokens are revoked here", false),
         };
         Wording {

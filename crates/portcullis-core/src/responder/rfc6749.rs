@@ -86,6 +86,9 @@ fn refused(refusal: &TokenRefusal) -> Reply {
             Reply::oauth_error(429, TEMPORARILY_UNAVAILABLE, "Too Many Requests")
                 .with_retry_after(*retry_after)
         }
+        TokenRefusal::TooManyTokens => {
+            Reply::oauth_error(400, INVALID_REQUEST, "Too many refresh tokens")
+        }
         TokenRefusal::UnsupportedTokenType => {
             let text = "Only refresh tokens are revoked here";
             Reply::oauth_error(400, "unsupported_token_type", text)

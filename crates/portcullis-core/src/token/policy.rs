@@ -36,6 +36,7 @@ pub struct AccessTokenPolicy {
     audiences: Vec<String>,
     lifetime: Duration,
     leeway: Option<Duration>,
+    backdating: Duration,
     source: Option<Arc<dyn ClaimsSource>>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn SecureRandom>,
@@ -50,6 +51,7 @@ impl AccessTokenPolicy {
             audiences: vec![audience.into()],
             lifetime: DEFAULT_LIFETIME,
             leeway: None,
+            backdating: Duration::ZERO,
             source: None,
             clock: Arc::new(SystemClock),
             random: Arc::new(OsRandom),
@@ -94,6 +96,15 @@ impl AccessTokenPolicy {
         self
     }
 
+    /// Dates `iat` and `nbf` back by so much, for verifiers whose clocks are behind and that allow for no
+    /// difference: they would refuse a token until its time has come. Default 0. Nothing here depends on
+    /// it: what a change of password ends is told by the cut-off.
+    #[must_use]
+    pub fn with_backdating(mut self, duration: Duration) -> Self {
+        self.backdating = duration;
+        self
+    }
+
     /// Adds the claims that `source` makes for each token.
     #[must_use]
     pub fn with_claims(mut self, source: Arc<dyn ClaimsSource>) -> Self {
@@ -127,7 +138,9 @@ impl AccessTokenPolicy {
             self.issuer.clone(),
             request.subject.clone(),
             self.audiences.clone(),
-            whole_seconds(request.issued_at(now))?,
+            whole_seconds(request.issued_at(now))?
+                .checked_sub(self.backdating)
+                .unwrap_or(SystemTime::UNIX_EPOCH),
             whole_seconds(now)? + self.lifetime,
             BASE64URL.encode(*jti),
         );

@@ -124,15 +124,21 @@ async fn no_cookie_hides_another() {
         200
     );
     let good = log_in().await;
-    let four = vec![format!("refresh_token={unknown}"); 4].join("; ");
-    let sent = format!("{four}; refresh_token={good}");
-    assert_eq!(
-        endpoint
-            .handle_refresh([sent.as_bytes()], None)
-            .await
-            .status(),
-        401
-    );
+    for (others, status) in [(16, 400), (15, 200)] {
+        let others = vec![format!("refresh_token={unknown}"); others].join("; ");
+        let sent = format!("{others}; refresh_token={good}");
+        let refreshed = endpoint.handle_refresh([sent.as_bytes()], None).await;
+        assert_eq!(refreshed.status(), status);
+    }
+    // Nobody is told that they are logged out while a token that they sent is good.
+    let good = log_in().await;
+    for (others, status, is_good) in [(16, 400, true), (15, 204, false)] {
+        let others = vec![format!("refresh_token={unknown}"); others].join("; ");
+        let sent = format!("{others}; refresh_token={good}");
+        let logged_out = endpoint.handle_log_out([sent.as_bytes()], None).await;
+        assert_eq!(logged_out.status(), status);
+        assert_eq!(site.tokens.look_up(&good).await.unwrap().is_some(), is_good);
+    }
 }
 
 #[tokio::test]

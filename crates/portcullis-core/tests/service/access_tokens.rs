@@ -220,6 +220,25 @@ async fn the_leeway_is_said_once_and_only_its_default_is_left_to_verifiers() {
     );
 }
 
+/// For a verifier whose clock is behind, and that refuses what is of the future.
+#[tokio::test]
+async fn a_token_can_be_dated_back_and_ends_when_it_would() {
+    let house = House::new().await;
+    let ada = UserId::new("1");
+    let claims = async |backdating| {
+        let policy = house.policy.clone().with_backdating(backdating);
+        policy.claims(&TokenRequest::new(&ada)).await.unwrap()
+    };
+    let (now, dated) = (
+        claims(Duration::ZERO).await,
+        claims(Duration::from_secs(60)).await,
+    );
+    assert_eq!(dated.iat, now.iat - Duration::from_secs(60));
+    assert_eq!((dated.exp, dated.cut_off), (now.exp, now.cut_off));
+    let oldest = claims(Duration::MAX).await;
+    assert_eq!(oldest.iat, std::time::UNIX_EPOCH);
+}
+
 #[tokio::test]
 async fn all_tokens_of_one_login_name_it_and_no_other() {
     let house = House::new().await;
@@ -238,7 +257,7 @@ async fn all_tokens_of_one_login_name_it_and_no_other() {
         }
         sids.dedup();
         assert_eq!(sids.len(), 1);
-        assert_eq!(sids[0].len(), 22);
+        assert_eq!(sids[0].len(), 43);
         seen.append(&mut sids);
     }
     assert_ne!(seen[0], seen[1]);

@@ -12,4 +12,5 @@ mod house;
 mod mount;
 mod password_change;
 mod responder;
+mod session_life;
 mod sessions;
