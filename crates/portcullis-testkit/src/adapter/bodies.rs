@@ -56,4 +56,4 @@ fn chunk(data: &str) -> Vec<u8> {
 const CHUNK: &str = "aaaaaaaaaaaaaaaa";
 
 /// More than come in a millisecond by far: each is a write of its own.
-const MANY_CHUNKS: usize = 20_000;
+const MANY_CHUNKS: usize = 100_000;

@@ -49,13 +49,6 @@ const FAULTS: &[(Fault, &[&str])] = &[
         &["a_login_whose_client_has_gone_is_neither_hashed_nor_counted"],
     ),
     (
-        Fault::EndsBodiesEarly,
-        &[
-            "a_body_of_the_limit_is_read_and_a_longer_one_is_413",
-            "a_body_that_never_ends_is_408",
-        ],
-    ),
-    (
         Fault::IgnoresTheMethod,
         &[
             "a_cookie_refreshes_a_login_and_logging_out_ends_it",
@@ -67,6 +60,10 @@ const FAULTS: &[(Fault, &[&str])] = &[
     (
         Fault::LetsOutagesIn,
         &["a_handler_sees_only_bearers_of_good_tokens"],
+    ),
+    (
+        Fault::LosesTheLastChunk,
+        &["a_body_of_the_limit_is_read_and_a_longer_one_is_413"],
     ),
     (Fault::NeverWakes, &["a_body_that_never_ends_is_408"]),
     (

@@ -24,10 +24,10 @@ pub(crate) enum Fault {
     DropsCookies,
     DropsTheQuery,
     DropsWhatOutlivesARequest,
-    EndsBodiesEarly,
     IgnoresScopes,
     IgnoresTheMethod,
     LetsOutagesIn,
+    LosesTheLastChunk,
     NeverWakes,
     None,
     ReadsTheTokenItself,
@@ -274,27 +274,32 @@ fn body(
         String::from_utf8_lossy(length).parse().unwrap_or(0)
     });
     let is_chunked = head.header("transfer-encoding").is_some();
-    let ends_early = is_chunked && fault == Fault::EndsBodiesEarly;
+    let loses_the_last = is_chunked && fault == Fault::LosesTheLastChunk;
     tokio::spawn(async move {
-        let mut is_first = true;
+        // Until it is known not to be the last.
+        let mut withheld = None;
         loop {
-            let chunk = if is_chunked {
+            let mut chunk = if is_chunked {
                 reader.chunk().await
             } else {
                 let chunk = reader.up_to(length).await;
                 length -= chunk.as_ref().map_or(0, Vec::len);
                 chunk
             };
-            let ends = match &chunk {
-                Ok(chunk) => chunk.is_empty() || ends_early && !is_first,
-                Err(_) => false,
-            };
-            let is_broken = chunk.is_err();
-            // Nobody may be interested in it any more.
-            if ends || sender.send(chunk).await.is_err() || is_broken {
+            if matches!(&chunk, Ok(chunk) if chunk.is_empty()) {
                 break;
             }
-            is_first = false;
+            if loses_the_last {
+                match withheld.replace(chunk) {
+                    Some(earlier) => chunk = earlier,
+                    None => continue,
+                }
+            }
+            let is_broken = chunk.is_err();
+            // Nobody may be interested in it any more.
+            if sender.send(chunk).await.is_err() || is_broken {
+                break;
+            }
         }
         drop(sender);
         reader.rest().await;
