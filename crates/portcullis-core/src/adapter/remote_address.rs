@@ -15,6 +15,9 @@ impl RemoteAddress {
     /// `proxies` of your own. Each adds at the end where it was connected from; what stands before
     /// was sent by the client, and may be anything.
     ///
+    /// An address of IPv6 may stand in brackets, and a port after it, as some proxies write it. Empty
+    /// elements of the list do not count (RFC 9110 §5.6.1.2).
+    ///
     /// `None` if there are fewer addresses than proxies, or it is none.
     ///
     /// ```
@@ -33,11 +36,18 @@ impl RemoteAddress {
         let mut from_the_end = values
             .into_iter()
             .rev()
-            .flat_map(|value| value.rsplit(|byte| *byte == b','));
+            .flat_map(|value| value.rsplit(|byte| *byte == b','))
+            .map(|address| address.trim_ascii())
+            .filter(|address| !address.is_empty());
         let address = from_the_end.nth(proxies.get() - 1)?;
-        let address = str::from_utf8(address).ok()?.trim_matches([' ', '\t']);
-        // Some write the port too.
+        let address = str::from_utf8(address).ok()?;
+        let in_brackets = || address.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
         let with_port = || Some(address.parse::<SocketAddr>().ok()?.ip());
-        address.parse().ok().or_else(with_port).map(Self)
+        address
+            .parse()
+            .ok()
+            .or_else(|| in_brackets().map(IpAddr::V6))
+            .or_else(with_port)
+            .map(Self)
     }
 }
