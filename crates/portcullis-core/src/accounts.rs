@@ -157,11 +157,11 @@ impl Accounts {
         if username.as_str().is_empty() {
             return Err(SignUpRefusal::NameEmpty);
         }
-        self.policy.check(&password)?;
         let scopes: Vec<String> = scopes.into_iter().map(Into::into).collect();
         if !scopes.iter().all(|scope| is_scope_token(scope)) {
             return Err(SignUpRefusal::NoScopeToken);
         }
+        let password = self.check_new(password, &username).await??;
         let hash = self.authenticator.pool().hash(password).await?;
         self.import(username, Some(hash), scopes, UserStatus::Enabled)
             .await
@@ -223,9 +223,10 @@ impl Accounts {
         new: Secret,
         remote_address: Option<IpAddr>,
     ) -> Result<ChangedPassword, TokenRefusal> {
-        self.policy.check(&new).map_err(TokenRefusal::NewPassword)?;
         let found = self.store().find_by_id(user_id).await?;
         let found = found.ok_or(TokenRefusal::BadCurrentPassword)?;
+        let new = self.check_new(new, &found.username).await?;
+        let new = new.map_err(TokenRefusal::NewPassword)?;
         let check = PasswordCheck {
             authenticator: &self.authenticator,
             throttle: self.throttle.as_ref(),
@@ -291,9 +292,11 @@ impl Accounts {
     /// [`ResetRefusal::Password`] if the policy does not take the password, [`ResetRefusal::NoSuchUser`],
     /// [`ResetRefusal::Failed`] if a store or the pool failed.
     pub async fn set_password(&self, user_id: &UserId, new: Secret) -> Result<(), ResetRefusal> {
-        self.policy.check(&new)?;
+        let found = self.store().find_by_id(user_id).await?;
+        let user = found.ok_or(ResetRefusal::NoSuchUser)?;
+        let new = self.check_new(new, &user.username).await??;
         let hash = self.authenticator.pool().hash(new).await?;
-        self.set_password_hash(user_id, &hash).await
+        self.reset(&user, &hash).await
     }
 
     /// As [`set_password`](Self::set_password), with a hash that was made elsewhere. No policy is asked,
@@ -308,6 +311,11 @@ impl Accounts {
     ) -> Result<(), ResetRefusal> {
         let found = self.store().find_by_id(user_id).await?;
         let user = found.ok_or(ResetRefusal::NoSuchUser)?;
+        self.reset(&user, new).await
+    }
+
+    async fn reset(&self, user: &Credential, new: &PasswordHash) -> Result<(), ResetRefusal> {
+        let user_id = &user.user_id;
         let set = self.store().set_password(user_id, new, self.clock.now());
         if set.await?.is_none() {
             return Err(ResetRefusal::NoSuchUser);
@@ -316,6 +324,25 @@ impl Accounts {
         self.forget_tokens(user_id, "the password was set").await?;
         self.unlock(&user.username).await?;
         Ok(())
+    }
+
+    /// Asks the policy about a new password, which comes back if it is taken. What takes longer than
+    /// counting it is done where passwords are hashed.
+    async fn check_new(
+        &self,
+        password: Secret,
+        username: &Username,
+    ) -> Result<Result<Secret, PasswordRefusal>, Error> {
+        let policy = self.policy.clone();
+        if policy.blocklist.is_none() {
+            return Ok(policy.check(&password, username).map(|()| password));
+        }
+        let username = username.clone();
+        let checked = self.authenticator.pool().run(move |_, _| {
+            let checked = policy.check(&password, &username);
+            checked.map(|()| password)
+        });
+        checked.await
     }
 
     /// Disables a user and ends all their sessions; `false` if there is no such user. Tokens of before

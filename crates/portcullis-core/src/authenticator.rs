@@ -11,7 +11,8 @@ use crate::audit::RefusedBecause;
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind};
 use crate::password::{
-    Arena, HashPool, MAX_PASSWORD_BYTES, PasswordHash, PasswordHasher, TargetTime, Verdict,
+    Arena, Blocklist, Class, HashPool, MAX_PASSWORD_BYTES, PasswordHash, PasswordHasher, Rest,
+    TargetTime, Verdict,
 };
 use crate::secret::Secret;
 use crate::store::{Credential, CredentialStore, UserId, UserStatus, Username};
@@ -21,18 +22,21 @@ use crate::token::is_scope_token;
 ///
 /// An unknown user, a wrong password, a disabled user, a user without a password and a hash that
 /// cannot be read take the same path and do the same work: one look-up, one hash. Where there is
-/// no hash to check, a decoy at the current parameters is checked in its place. Where checking the
-/// stored hash is cheaper than that, as with one that was migrated from another system, the
-/// hashing thread stays busy until it has used as much processor time.
+/// no hash to check, a decoy at the current parameters is checked in its place. Where checking that is
+/// cheaper than checking the dearest hashes of the store, as with those that were migrated from another
+/// system, the hashing thread stays busy until it has used as much processor time. Which hashes are
+/// dearest it learns while it runs, and by [`learn`](Self::learn) at the start.
 ///
-/// A stored hash that is *dearer* than the current parameters cannot be hidden: its user can be
-/// told from others until their next login, when the hash is replaced. Each is logged.
+/// What takes longer than a second to check is not hidden, see
+/// [`with_longest_check`](Self::with_longest_check): its user can be told from others, and each such check
+/// is logged.
 #[derive(Clone, Debug)]
 pub struct Authenticator {
     store: Arc<dyn CredentialStore>,
     pool: HashPool,
     decoy: Arc<PasswordHash>,
     target: Arc<TargetTime>,
+    blocklist: Option<Arc<dyn Blocklist>>,
 }
 
 impl Authenticator {
@@ -43,13 +47,14 @@ impl Authenticator {
     /// As [`HashPool::hash`] and [`HashPool::verify`].
     pub fn new(store: Arc<dyn CredentialStore>, pool: HashPool) -> Result<Self, Error> {
         let clock = Arc::clone(pool.clock());
-        let (decoy, first) = pool.run_blocking(move |hasher, arena| {
+        let (decoy, class, first) = pool.run_blocking(move |hasher, arena| {
             // Its password need not be secret: a match with the decoy is never accepted.
             let decoy = hasher.hash(b"decoy", arena)?;
             let started = clock.thread_time();
             hasher.verify(b"decoy", &decoy, arena)?;
             let duration = clock.thread_time().saturating_sub(started);
-            Ok::<_, Error>((decoy, duration))
+            let class = Class::of(hasher, &decoy);
+            Ok::<_, Error>((decoy, class, duration))
         })??;
         if cfg!(debug_assertions) && first > SLOW_FOR_A_DEBUG_BUILD {
             tracing::warn!(
@@ -62,8 +67,57 @@ impl Authenticator {
             store,
             pool,
             decoy: Arc::new(decoy),
-            target: Arc::new(TargetTime::new(first)),
+            target: Arc::new(TargetTime::new(class, first, LONGEST_CHECK)),
+            blocklist: None,
         })
+    }
+
+    /// Asks `blocklist` about each password that was right, so that a [`LoginGate`](crate::LoginGate) can
+    /// refuse or warn users who set theirs before it was known to be common or stolen:
+    /// [`AuthenticatedUser::has_blocked_password`]. Default: none is asked. New passwords are
+    /// [`PasswordPolicy`](crate::password::PasswordPolicy)'s affair.
+    #[must_use]
+    pub fn with_blocklist(mut self, blocklist: Arc<dyn Blocklist>) -> Self {
+        self.blocklist = Some(blocklist);
+        self
+    }
+
+    /// Sets up to what processor time the dearest stored hashes are hidden, by having all checks take as
+    /// long. What is longer is bounded by nobody but who can write into the store. Default 1 second.
+    #[must_use]
+    pub fn with_longest_check(mut self, duration: Duration) -> Self {
+        self.target = Arc::new(self.target.with_limit(duration));
+        self
+    }
+
+    /// Learns which hashes the store has, from the first 1,000 users, by checking one of each kind: so that
+    /// from the first login on all take as long as the dearest. Call it once at the start. A kind that only
+    /// later users have is learnt at their first login.
+    ///
+    /// # Errors
+    /// As [`CredentialStore::list`] and [`HashPool::verify`].
+    pub async fn learn(&self) -> Result<(), Error> {
+        let users = self.store.list(None, SAMPLE).await?;
+        let hashes: Vec<_> = users
+            .into_iter()
+            .filter_map(|user| user.password_hash)
+            .collect();
+        let caller = Caller::default();
+        for hash in hashes {
+            let (target, clock) = (Arc::clone(&self.target), Arc::clone(self.pool.clock()));
+            let learnt = self.pool.run_for(&caller, move |hasher, arena| {
+                let class = Class::of(hasher, &hash);
+                if !target.knows(&class) {
+                    let started = clock.thread_time();
+                    // One that cannot be checked takes the time of the decoy.
+                    if hasher.verify(b"decoy", &hash, arena).is_ok() {
+                        target.record(&class, clock.thread_time().saturating_sub(started));
+                    }
+                }
+            });
+            learnt.await?;
+        }
+        Ok(())
     }
 
     /// Finds out who this is.
@@ -151,6 +205,11 @@ impl Authenticator {
             decoy: Arc::clone(&self.decoy),
             clock: Arc::clone(self.pool.clock()),
             target: Arc::clone(&self.target),
+            blocklist: self
+                .blocklist
+                .as_ref()
+                .zip(credential.as_ref())
+                .map(|(blocklist, user)| (Arc::clone(blocklist), user.username.clone())),
         };
         let checked = self
             .pool
@@ -160,15 +219,17 @@ impl Authenticator {
             return Ok(None);
         };
         let checked = checked?;
-        if let (Some(excess), Some(user)) = (checked.excess, &credential) {
+        if let (Some(duration), Some(user)) = (checked.too_long, &credential) {
             tracing::info!(
                 user_id = ?user.user_id.as_str(),
-                ?excess,
-                "checking this user's password hash takes longer than a current one"
+                ?duration,
+                "checking this user's password hash takes longer than can be hidden"
             );
         }
+        let mut has_blocked_password = false;
         let reason = match (checked.outcome, &mut credential) {
-            (Outcome::Accepted { rehash }, Some(user)) => {
+            (Outcome::Accepted { rehash, is_blocked }, Some(user)) => {
+                has_blocked_password = is_blocked;
                 if let Some((old, new)) = rehash
                     && self.replace_hash(&user.user_id, &old, &new).await
                 {
@@ -193,6 +254,7 @@ impl Authenticator {
             (None, Some(credential)) => Authentication::Accepted(AuthenticatedUser {
                 credential,
                 authenticated_at,
+                has_blocked_password,
             }),
             (reason, credential) => Authentication::Refused(RefusedCredentials {
                 reason: reason.unwrap_or(RefusedBecause::UnknownUser),
@@ -291,6 +353,7 @@ pub(crate) enum DisabledUsers {
 pub struct AuthenticatedUser {
     credential: Credential,
     authenticated_at: SystemTime,
+    has_blocked_password: bool,
 }
 
 impl AuthenticatedUser {
@@ -324,6 +387,12 @@ impl AuthenticatedUser {
     #[must_use]
     pub fn authenticated_at(&self) -> SystemTime {
         self.authenticated_at
+    }
+
+    /// Whether the password is in the blocklist that the [`Authenticator`] was given; `false` without one.
+    #[must_use]
+    pub fn has_blocked_password(&self) -> bool {
+        self.has_blocked_password
     }
 
     /// The scopes to grant: those of `requested` that the user may have, or all of them if none
@@ -376,6 +445,12 @@ fn grant_scopes<'a>(
 /// An optimised hash at OWASP's parameters takes 15 to 50 ms on a server, and one that is not 250.
 const SLOW_FOR_A_DEBUG_BUILD: Duration = Duration::from_millis(120);
 
+/// Of processor time. bcrypt at its usual cost of 12 takes a quarter of it.
+const LONGEST_CHECK: Duration = Duration::from_secs(1);
+
+/// Users whose hashes are looked at: some few kinds cover nearly all.
+const SAMPLE: usize = 1_000;
+
 /// The work on a hashing thread.
 struct Check {
     password: Secret,
@@ -385,6 +460,8 @@ struct Check {
     decoy: Arc<PasswordHash>,
     clock: Arc<dyn Clock>,
     target: Arc<TargetTime>,
+    // With the name of the user whom it is asked about.
+    blocklist: Option<(Arc<dyn Blocklist>, Username)>,
 }
 
 impl Check {
@@ -404,44 +481,51 @@ impl Check {
             }
             Err(error) => return Err(error),
         };
-        let obsolete = hasher.needs_rehash(hash);
+        let class = Class::of(hasher, hash);
+        let is_replaced = hasher.needs_rehash(hash)
+            && hasher.covers(password, hash)
+            && hasher.attack_cost(hash) <= hasher.attack_cost(&self.decoy);
         let duration = self.clock.thread_time().saturating_sub(started);
-        let mut excess = None;
-        if obsolete {
-            let target = self.target.next();
-            self.clock.busy_wait(started.saturating_add(target));
-            excess = duration.checked_sub(target.saturating_mul(2));
-        } else {
-            self.target.record(duration);
+        let mut too_long = None;
+        match self.target.record(&class, duration) {
+            Rest::Nothing => {}
+            Rest::Until(target) => self.clock.busy_wait(started.saturating_add(target)),
+            Rest::TooLong => too_long = Some(duration),
         }
         let outcome = if let Some(error) = corrupt {
             Outcome::Corrupt(error)
         } else if verdict == Verdict::Mismatch || !self.acceptable {
             Outcome::Refused
         } else {
-            let rehash = if obsolete {
+            let rehash = if is_replaced {
                 hasher.hash(password, arena).ok()
             } else {
                 None
             };
+            // Only now: before, the time would tell of a disabled user that the password is right.
+            let is_blocked = self
+                .blocklist
+                .is_some_and(|(blocklist, name)| blocklist.blocks(&self.password, &name));
             Outcome::Accepted {
                 rehash: self.stored.zip(rehash),
+                is_blocked,
             }
         };
-        Ok(Checked { outcome, excess })
+        Ok(Checked { outcome, too_long })
     }
 }
 
 struct Checked {
     outcome: Outcome,
-    // By how much the check took longer than twice a current one: so much is not noise.
-    excess: Option<Duration>,
+    // How long the check took, if that is longer than can be hidden.
+    too_long: Option<Duration>,
 }
 
 enum Outcome {
     /// With the old and the new hash, if the old one is obsolete.
     Accepted {
         rehash: Option<(PasswordHash, PasswordHash)>,
+        is_blocked: bool,
     },
     Corrupt(Error),
     Refused,

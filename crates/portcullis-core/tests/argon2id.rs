@@ -86,9 +86,21 @@ fn a_hash_of_other_parameters_needs_a_rehash() {
     let hasher = Argon2idHasher::new(params(64, 2, 2));
     let current = hasher.hash(b"secret", arena).unwrap();
     assert!(!hasher.needs_rehash(&current));
-    for other in [params(65, 2, 2), params(64, 1, 2), params(64, 2, 1)] {
+    for (other, is_replaced) in [
+        (params(63, 2, 2), true),
+        (params(64, 1, 2), true),
+        (params(64, 2, 1), true),
+        (params(64, 2, 3), true),
+        // Nobody is helped by a hash with less memory, or fewer passes.
+        (params(65, 2, 2), false),
+        (params(64, 3, 2), false),
+        (params(128, 1, 2), false),
+        (params(32, 3, 2), false),
+    ] {
         let hash = Argon2idHasher::new(other).hash(b"secret", arena).unwrap();
-        assert!(hasher.needs_rehash(&hash));
+        assert_eq!(hasher.needs_rehash(&hash), is_replaced, "{other}");
+        let older = hash.expose().replace("argon2id", "argon2i");
+        assert_eq!(hasher.needs_rehash(&PasswordHash::new(older)), is_replaced);
     }
     for other in [
         current.expose().replace("argon2id", "argon2i"),

@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
 
+use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
+use base64::{Engine, alphabet};
 use portcullis_core::authenticator::Authentication;
 use portcullis_core::clock::Clock;
 use portcullis_core::memory::MemoryCredentialStore;
@@ -25,7 +27,7 @@ use portcullis_core::{
     Argon2idHasher, Authenticator, Credential, CredentialStore, Error, ErrorKind, HashPool, Secret,
     UserId, Username,
 };
-use portcullis_testkit::ManualClock;
+use portcullis_testkit::{FakeHasher, ManualClock};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use serde::Deserialize;
@@ -88,7 +90,13 @@ fn recorded_hashes_tell_right_from_wrong_as_their_library_does() {
                 );
             }
         }
-        assert!(hasher.needs_rehash(&PasswordHash::new(&*case.hash)));
+        let parameter = |name: &str| {
+            let mut parts = case.hash.split(['$', ',']);
+            parts.find_map(|part| part.strip_prefix(name)?.parse::<u32>().ok())
+        };
+        let is_dearer = parameter("m=") > Some(19_456) || parameter("t=") > Some(2);
+        let is_replaced = hasher.needs_rehash(&PasswordHash::new(&*case.hash));
+        assert_eq!(is_replaced, !is_dearer, "{}", case.hash);
     }
     assert_eq!(RECORDED.len(), 186);
 }
@@ -222,6 +230,10 @@ impl PasswordHasher for Timed {
     fn needs_rehash(&self, hash: &PasswordHash) -> bool {
         self.hasher.needs_rehash(hash)
     }
+
+    fn attack_cost(&self, hash: &PasswordHash) -> Option<f64> {
+        self.hasher.attack_cost(hash)
+    }
 }
 
 #[tokio::test]
@@ -256,10 +268,170 @@ async fn a_refusal_takes_one_check_and_its_time_whoever_made_the_hash() {
     }
 }
 
+/// On its clock, checking a hash takes as many seconds as it costs.
+#[derive(Debug)]
+struct Costly {
+    fake: FakeHasher,
+    clock: Arc<ManualClock>,
+}
+
+impl PasswordHasher for Costly {
+    fn hash(&self, password: &[u8], arena: &mut Arena) -> Result<PasswordHash, Error> {
+        self.fake.hash(password, arena)
+    }
+
+    fn verify(
+        &self,
+        password: &[u8],
+        hash: &PasswordHash,
+        arena: &mut Arena,
+    ) -> Result<Verdict, Error> {
+        let cost = self.attack_cost(hash).unwrap_or_default();
+        self.clock.advance(Duration::from_secs_f64(cost));
+        self.fake.verify(password, hash, arena)
+    }
+
+    fn needs_rehash(&self, hash: &PasswordHash) -> bool {
+        self.fake.needs_rehash(hash)
+    }
+
+    fn attack_cost(&self, hash: &PasswordHash) -> Option<f64> {
+        self.fake.attack_cost(hash)
+    }
+}
+
+/// Users whose hashes are dearer than current ones are hidden too, up to a limit.
+#[tokio::test]
+async fn everybody_takes_as_long_as_the_dearest_hash_of_the_store() {
+    for learns in [true, false] {
+        let clock = Arc::new(ManualClock::new(SystemTime::UNIX_EPOCH));
+        let hasher = Arc::new(Costly {
+            fake: FakeHasher::new(10),
+            clock: Arc::clone(&clock),
+        });
+        let mut config = HashPoolConfig::default();
+        config.clock = Arc::clone(&clock) as _;
+        let pool = HashPool::new(Arc::clone(&hasher) as _, config).unwrap();
+        let store = Arc::new(MemoryCredentialStore::new());
+        for cost in [1, 10, 30, 300] {
+            let name = format!("cost {cost}");
+            let mut user = Credential::new(UserId::new(&*name), Username::new(&*name));
+            user.password_hash = Some(PasswordHash::new(format!("$fake${cost}$7269676874")));
+            store.create(&user).await.unwrap();
+        }
+        let authenticator = Authenticator::new(Arc::clone(&store) as _, pool)
+            .unwrap()
+            .with_longest_check(Duration::from_secs(60));
+        let refusal = async |name: &str| {
+            let started = clock.monotonic();
+            let password = Secret::from("wrong".to_owned());
+            let name = Username::new(name);
+            let answer = authenticator.authenticate(&name, password);
+            assert!(matches!(answer.await.unwrap(), Authentication::Refused(_)));
+            (clock.monotonic() - started).as_secs()
+        };
+        if learns {
+            authenticator.learn().await.unwrap();
+        } else {
+            assert_eq!(refusal("nobody").await, 10);
+            assert_eq!(refusal("cost 30").await, 30);
+        }
+        for name in ["nobody", "cost 1", "cost 10", "cost 30", "nobody"] {
+            assert_eq!(refusal(name).await, 30, "{name}");
+        }
+        // One absurd row slows nobody else down.
+        assert_eq!(refusal("cost 300").await, 300);
+        assert_eq!(refusal("nobody").await, 30);
+
+        // Nor is a dear hash replaced by a cheaper one, though it is not current.
+        for (cost, left) in [(1, 10), (10, 10), (30, 30)] {
+            let name = Username::new(format!("cost {cost}"));
+            let right = Secret::from("right".to_owned());
+            let answer = authenticator.authenticate(&name, right).await.unwrap();
+            assert!(matches!(answer, Authentication::Accepted(_)));
+            let user = store.find(&name).await.unwrap().unwrap();
+            let hash = format!("$fake${left}$7269676874");
+            assert_eq!(user.password_hash, Some(PasswordHash::new(hash)), "{cost}");
+        }
+    }
+}
+
+/// The figures of <https://tobtu.com/minimum-password-settings/>.
+#[test]
+fn an_attacker_pays_as_much_for_what_is_as_strong() {
+    let hasher = hasher();
+    let salt = "c2FsdHNhbHRzYWx0c2FsdA";
+    let argon2 = |params: &str| format!("$argon2id$v=19${params}${salt}${OUTPUT}");
+    for (hash, cost) in [
+        (argon2("m=47104,t=1,p=1"), 1.0),
+        (argon2("m=19456,t=2,p=1"), 1.0),
+        (argon2("m=7168,t=5,p=1"), 1.0),
+        (argon2("m=65536,t=3,p=4"), 5.6),
+        (format!("$2b$09${SALT}{BCRYPT}"), 1.0),
+        (format!("$2b$12${SALT}{BCRYPT}"), 8.0),
+        (format!("pbkdf2:sha256:600000$salt${HEX}"), 1.0),
+        (format!("scrypt:32768:8:3$salt${HEX}{HEX}"), 0.16),
+    ] {
+        let found = hasher.attack_cost(&PasswordHash::new(&*hash)).unwrap();
+        assert!((found / cost - 1.0).abs() < 0.15, "{found} for {hash}");
+    }
+    assert_eq!(hasher.attack_cost(&PasswordHash::new("?")), None);
+}
+
+/// What was typed beyond the 72 bytes that bcrypt reads does not become the password.
+#[tokio::test]
+async fn a_match_that_covered_the_first_72_bytes_replaces_nothing() {
+    let full = "x".repeat(72);
+    for version in ["2b", "2x"] {
+        for (typed, is_accepted, is_replaced) in [
+            (full.clone(), true, true),
+            (format!("{full}y"), true, false),
+            (format!("{full}typo here"), true, false),
+            ("x".repeat(71), false, false),
+        ] {
+            let bytes = bcrypt::bcrypt(4, *b"saltsaltsaltsalt", full.as_bytes());
+            let engine = GeneralPurpose::new(&alphabet::BCRYPT, NO_PAD);
+            let base64 = |bytes: &[u8]| engine.encode(bytes);
+            let (salt, output) = (base64(b"saltsaltsaltsalt"), base64(&bytes[..23]));
+            let stored = PasswordHash::new(format!("${version}$04${salt}{output}"));
+            let store = Arc::new(MemoryCredentialStore::new());
+            let mut user = Credential::new(UserId::new("1"), Username::new("ada"));
+            user.password_hash = Some(stored.clone());
+            store.create(&user).await.unwrap();
+            for refuses in [false, true] {
+                let mut scheme = BcryptScheme::new();
+                if refuses {
+                    scheme = scheme.refusing_long_passwords();
+                }
+                let current = Argon2Params::danger_below_owasp(4_096, 3, 1).unwrap();
+                let hasher = MigratingHasher::new(Arc::new(Argon2idHasher::new(current)))
+                    .and_scheme(Arc::new(scheme));
+                let pool = HashPool::inline(Arc::new(hasher));
+                let authenticator = Authenticator::new(Arc::clone(&store) as _, pool).unwrap();
+                let answer = authenticator.authenticate(&user.username, typed.clone().into());
+                let answer = answer.await.unwrap();
+                let accepted = matches!(answer, Authentication::Accepted(_));
+                let is_long = typed.len() > 72;
+                assert_eq!(accepted, is_accepted && !(refuses && is_long), "{typed}");
+                let kept = store.find(&user.username).await.unwrap().unwrap();
+                let replaced = kept.password_hash != Some(stored.clone());
+                assert_eq!(replaced, is_replaced, "{version} {typed}");
+                if replaced {
+                    break;
+                }
+            }
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Reversed;
 
 impl HashScheme for Reversed {
+    fn attack_cost(&self, _: &PasswordHash) -> Option<f64> {
+        Some(0.0)
+    }
+
     fn recognises(&self, hash: &PasswordHash) -> bool {
         hash.expose().starts_with("reversed:")
     }

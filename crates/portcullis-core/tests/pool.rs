@@ -264,6 +264,10 @@ impl PasswordHasher for StagedHasher {
         Ok(Verdict::Mismatch)
     }
 
+    fn attack_cost(&self, _: &PasswordHash) -> Option<f64> {
+        Some(1.0)
+    }
+
     fn needs_rehash(&self, _: &PasswordHash) -> bool {
         false
     }

@@ -519,4 +519,7 @@ pub(crate) struct PasswordArgs {
         value_name = "N"
     )]
     pub(crate) min_password_length: usize,
+    /// Refuse a new password that is guessed within a million tries, as zxcvbn estimates.
+    #[arg(long, env = "PORTCULLIS_BLOCKLIST", default_value = "on")]
+    pub(crate) blocklist: SwitchArg,
 }

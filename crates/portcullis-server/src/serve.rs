@@ -140,6 +140,13 @@ impl Server {
             guard = guard.with_sessions(sessions.clone());
         }
         let authenticator = Authenticator::new(self.users, self.pool)?;
+        // Else the first logins would tell whose hashes are dearer to check than current ones.
+        if let Err(error) = authenticator.learn().await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "it is not known which password hashes the store has"
+            );
+        }
         let mut endpoint = TokenEndpoint::new(authenticator, self.tokens.issuer);
         if let Some(throttle) = self.throttle {
             endpoint = endpoint.with_throttle(throttle);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use portcullis::accounts::{ResetRefusal, SignUpRefusal};
 use portcullis::clock::UnixTime;
-use portcullis::password::{Argon2Params, PasswordHash, PasswordPolicy};
+use portcullis::password::{Argon2Params, CommonPasswords, PasswordHash, PasswordPolicy};
 use portcullis::store::UserStatus;
 use portcullis::{
     Accounts, Argon2idHasher, Authenticator, Credential, CredentialStore, ErrorKind, HashPool,
@@ -15,7 +15,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::args::{
     AddArgs, Argon2Args, EndArgs, EndSessionArgs, ImportArgs, NameArgs, PasswordArgs,
-    SetPasswordArgs, StoreArgs, TokenStoreArgs, UserCommand,
+    SetPasswordArgs, StoreArgs, SwitchArg, TokenStoreArgs, UserCommand,
 };
 use crate::failure::Failure;
 use crate::import;
@@ -274,6 +274,10 @@ async fn authenticator(
 fn policy(args: &PasswordArgs) -> PasswordPolicy {
     let mut policy = PasswordPolicy::default();
     policy.min_code_points = args.min_password_length;
+    policy.blocklist = match args.blocklist {
+        SwitchArg::On => Some(Arc::new(CommonPasswords::default())),
+        SwitchArg::Off => None,
+    };
     policy
 }
 

@@ -35,11 +35,17 @@ fn a_password_is_hashed_at_the_parameters_asked_for() {
     assert!(output.status.success(), "{output:?}");
     check_hash(directory.path(), "$argon2id$v=19$m=12288,t=3,p=1$");
 
-    let args = ["serve", "--store", "sqlite://users.db"];
-    let server = common::Server::start(directory.path(), args);
-    let form = "username=ada&password=correct+horse+battery+staple";
-    assert_eq!(server.login(form).status, 200);
-    check_hash(directory.path(), "$argon2id$v=19$m=19456,t=2,p=1$");
+    // At the defaults it has fewer passes, and is kept; at what is stronger it is replaced.
+    for (params, begins) in [
+        ("m=19456,t=2,p=1", "$argon2id$v=19$m=12288,t=3,p=1$"),
+        ("m=19456,t=3,p=1", "$argon2id$v=19$m=19456,t=3,p=1$"),
+    ] {
+        let args = ["serve", "--store", "sqlite://users.db", "--argon2", params];
+        let server = common::Server::start(directory.path(), args);
+        let form = "username=ada&password=correct+horse+battery+staple";
+        assert_eq!(server.login(form).status, 200);
+        check_hash(directory.path(), begins);
+    }
 }
 
 #[test]

@@ -90,17 +90,29 @@ fn what_is_refused_is_said_in_a_sentence_with_code_1() {
 }
 
 #[test]
-fn the_least_password_length_can_be_lowered() {
+fn a_new_password_is_long_and_not_a_common_one() {
     let directory = tempfile::tempdir().unwrap();
-    let add = [
-        "add",
-        "--username",
+    let common = "passwordpassword";
+    add(directory.path(), "ada", "1234", 1, "at least 15");
+    add(
+        directory.path(),
         "ada",
-        "--password-stdin",
-        "--min-password-length",
-        "4",
-    ];
-    check(directory.path(), &add, "1234", 0, "");
+        common,
+        1,
+        "one that is guessed soon",
+    );
+    let name = "ada.lovelace.1815";
+    add(
+        directory.path(),
+        name,
+        name,
+        1,
+        "the password is the username",
+    );
+
+    let add = ["add", "--username", "ada", "--password-stdin"];
+    let off = ["--min-password-length", "4", "--blocklist", "off"];
+    check(directory.path(), &[&add[..], &off].concat(), "1234", 0, "");
 }
 
 #[test]

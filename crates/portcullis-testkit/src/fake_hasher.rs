@@ -175,6 +175,10 @@ impl PasswordHasher for FakeHasher {
         })
     }
 
+    fn attack_cost(&self, hash: &PasswordHash) -> Option<f64> {
+        parse(hash).map(|(cost, _)| cost.into())
+    }
+
     fn needs_rehash(&self, hash: &PasswordHash) -> bool {
         parse(hash).is_none_or(|(cost, _)| cost != self.cost())
     }

@@ -37,7 +37,7 @@ impl RemoteAddress {
             .into_iter()
             .rev()
             .flat_map(|value| value.rsplit(|byte| *byte == b','))
-            .map(|address| address.trim_ascii())
+            .map(<[u8]>::trim_ascii)
             .filter(|address| !address.is_empty());
         let address = from_the_end.nth(proxies.get() - 1)?;
         let address = str::from_utf8(address).ok()?;

@@ -156,14 +156,26 @@ impl PasswordHasher for Argon2idHasher {
             version,
             params,
         } = stored.variant;
-        hash.expose().starts_with(DJANGO_PREFIX)
-            || algorithm != Algorithm::Argon2id
-            || version != Version::V0x13
-            || params.m_cost() != self.params.memory_kib
-            || params.t_cost() != self.params.iterations
-            || params.p_cost() != self.params.lanes
-            || stored.salt.len() < RECOMMENDED_SALT_LEN
-            || stored.output.len() < Params::DEFAULT_OUTPUT_LEN
+        // One with more memory or more passes is not replaced, whatever else is old about it.
+        let is_dearer =
+            params.m_cost() > self.params.memory_kib || params.t_cost() > self.params.iterations;
+        let is_current = algorithm == Algorithm::Argon2id
+            && version == Version::V0x13
+            && params.m_cost() == self.params.memory_kib
+            && params.t_cost() == self.params.iterations
+            && params.p_cost() == self.params.lanes
+            && stored.salt.len() >= RECOMMENDED_SALT_LEN
+            && stored.output.len() >= Params::DEFAULT_OUTPUT_LEN
+            && !hash.expose().starts_with(DJANGO_PREFIX);
+        !is_dearer && !is_current
+    }
+
+    fn attack_cost(&self, hash: &PasswordHash) -> Option<f64> {
+        let stored = StoredHash::parse(hash, self.limits).ok()?;
+        let params = stored.variant.params;
+        // Memory is written once, and read and written in each pass.
+        let accesses = 3.0 * f64::from(params.t_cost()) - 1.0;
+        Some(f64::from(params.m_cost()) * accesses / 93_750.0)
     }
 }
 

@@ -9,8 +9,11 @@ use crate::error::Error;
 /// A [`PasswordHasher`] that hashes by one hasher and also checks hashes of other schemes, like
 /// passlib's `CryptContext` or Django's `PASSWORD_HASHERS`.
 ///
-/// Whatever a scheme recognises needs a rehash, so an [`Authenticator`](crate::Authenticator)
-/// replaces it at the next login. A hash that no scheme recognises goes to the current hasher.
+/// Whatever a scheme recognises needs a rehash, and an [`Authenticator`](crate::Authenticator) replaces it
+/// at the next login, unless it is dearer to attack than a current one
+/// ([`PasswordHasher::attack_cost`]): bcrypt at its usual cost of 12 is eight times as dear as Argon2id at
+/// OWASP's parameters, and is kept until those here are raised. A hash that no scheme recognises goes to
+/// the current hasher.
 ///
 /// Checking takes the time of the stored hash's own scheme.
 ///
@@ -81,6 +84,20 @@ impl PasswordHasher for MigratingHasher {
     fn needs_rehash(&self, hash: &PasswordHash) -> bool {
         self.scheme_of(hash).is_some() || self.current.needs_rehash(hash)
     }
+
+    fn attack_cost(&self, hash: &PasswordHash) -> Option<f64> {
+        match self.scheme_of(hash) {
+            Some(scheme) => scheme.attack_cost(hash),
+            None => self.current.attack_cost(hash),
+        }
+    }
+
+    fn covers(&self, password: &[u8], hash: &PasswordHash) -> bool {
+        match self.scheme_of(hash) {
+            Some(scheme) => scheme.covers(password, hash),
+            None => self.current.covers(password, hash),
+        }
+    }
 }
 
 /// A password hashing scheme that hashes are checked by, but no longer made by: CPU-bound,
@@ -101,4 +118,15 @@ pub trait HashScheme: Debug + Send + Sync + 'static {
         hash: &PasswordHash,
         arena: &mut Arena,
     ) -> Result<Verdict, Error>;
+
+    /// What a guess at `hash` costs, as [`PasswordHasher::attack_cost`] has it. A hash of which it is not
+    /// known is never replaced.
+    fn attack_cost(&self, hash: &PasswordHash) -> Option<f64>;
+
+    /// Tells whether a match with `hash` is one with the whole of `password`; if not, the hash is not
+    /// replaced by one of what was typed. Default: yes.
+    fn covers(&self, password: &[u8], hash: &PasswordHash) -> bool {
+        let _ = (password, hash);
+        true
+    }
 }

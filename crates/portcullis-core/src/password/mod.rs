@@ -9,6 +9,9 @@ use crate::error::{Error, ErrorKind};
 
 mod arena;
 mod argon2id;
+mod blocklist;
+#[cfg(feature = "zxcvbn")]
+mod common;
 mod kernel;
 #[cfg(any(feature = "bcrypt", feature = "pbkdf2", feature = "scrypt"))]
 mod legacy;
@@ -19,6 +22,9 @@ mod target_time;
 
 pub use arena::{Arena, Wiping};
 pub use argon2id::{Argon2Limits, Argon2Params, Argon2idHasher};
+pub use blocklist::Blocklist;
+#[cfg(feature = "zxcvbn")]
+pub use common::CommonPasswords;
 #[cfg(feature = "bcrypt")]
 pub use legacy::BcryptScheme;
 #[cfg(feature = "pbkdf2")]
@@ -28,7 +34,7 @@ pub use legacy::{ScryptLimits, ScryptScheme};
 pub use migrating::{HashScheme, MigratingHasher};
 pub use policy::{MAX_PASSWORD_BYTES, PasswordPolicy, PasswordRefusal};
 pub use pool::{HashPool, HashPoolConfig, HashPoolMetrics, ThreadPriority};
-pub(crate) use target_time::TargetTime;
+pub(crate) use target_time::{Class, Rest, TargetTime};
 
 /// A way to hash passwords: CPU-bound, synchronous, without I/O.
 ///
@@ -53,9 +59,25 @@ pub trait PasswordHasher: Debug + Send + Sync + 'static {
         arena: &mut Arena,
     ) -> Result<Verdict, Error>;
 
-    /// Tells whether `hash` was made otherwise than [`hash`](Self::hash) would make it now, so
-    /// that it should be replaced the next time the password is known.
+    /// Tells whether `hash` was made otherwise than [`hash`](Self::hash) would make it now, and may be
+    /// replaced the next time the password is known. An [`Authenticator`](crate::Authenticator) replaces
+    /// it unless that would make guesses [cheaper](Self::attack_cost).
     fn needs_rehash(&self, hash: &PasswordHash) -> bool;
+
+    /// What a guess at `hash` costs whoever has stolen it, where 1 is about a ten-thousandth of a second
+    /// of a graphics card of 2022; `None` for a hash that cannot be checked.
+    ///
+    /// The rows of the OWASP Password Storage Cheat Sheet cost 1, and so does bcrypt at cost 9: its
+    /// figures are those of Steve Thomas, "Minimum Password Settings"
+    /// (<https://tobtu.com/minimum-password-settings/>, December 2022), by which the built-in hashers
+    /// and schemes go.
+    fn attack_cost(&self, hash: &PasswordHash) -> Option<f64>;
+
+    /// Tells whether a match with `hash` is one with the whole of `password`. Default: yes.
+    fn covers(&self, password: &[u8], hash: &PasswordHash) -> bool {
+        let _ = (password, hash);
+        true
+    }
 }
 
 /// What comparing a password with a hash told.

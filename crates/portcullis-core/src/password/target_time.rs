@@ -1,57 +1,146 @@
-//! How long checking a current hash takes here and now, so that cheaper ones can take as long.
+//! How long checking the dearest hashes of a store takes here and now, so that all others can take as
+//! long.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How many checks are remembered: enough to have their spread, few enough to follow the load.
+use super::{PasswordHash, PasswordHasher};
+
+/// How many checks of a class are remembered: enough to have their spread, few enough to follow the
+/// load.
 const REMEMBERED: usize = 64;
 
-/// The durations of the last checks of current hashes, in processor time: a thread that is
-/// interrupted takes longer by as much whether it hashes or fills up.
-///
-/// What is filled up takes one of these, each in its turn, and not their mean: otherwise the
-/// *spread* of the durations would tell old hashes from current ones.
-#[derive(Debug)]
-pub(crate) struct TargetTime {
-    recent: Mutex<Recent>,
+/// How many classes: a store has some few, of as many systems as it was migrated from.
+const CLASSES: usize = 32;
+
+/// Hashes that take equally long to check, as far as can be told by reading one.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Class {
+    scheme: String,
+    cost: u64,
 }
 
+impl Class {
+    pub(crate) fn of(hasher: &dyn PasswordHasher, hash: &PasswordHash) -> Self {
+        let mut parts = hash.expose().split('$');
+        let scheme = parts.find(|part| !part.is_empty()).unwrap_or_default();
+        Self {
+            // More would be no name of a scheme.
+            scheme: scheme.chars().take(32).collect(),
+            cost: hasher.attack_cost(hash).unwrap_or_default().to_bits(),
+        }
+    }
+}
+
+/// The durations of the last checks of each class of hashes, in processor time: a thread that is
+/// interrupted takes longer by as much whether it hashes or fills up.
+///
+/// What is filled up takes one of those of the dearest class, each in its turn, and not their mean:
+/// otherwise the *spread* of the durations would tell classes apart.
 #[derive(Debug)]
-struct Recent {
+pub(crate) struct TargetTime {
+    limit: Duration,
+    /// That of current hashes first.
+    classes: Mutex<Vec<Known>>,
+}
+
+#[derive(Clone, Debug)]
+struct Known {
+    class: Class,
+    /// What is not noise.
+    least: Duration,
     durations: [Duration; REMEMBERED],
     next_written: usize,
     next_read: usize,
 }
 
+/// How long a check is still to take.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Rest {
+    /// As long as it has taken, as it is one of the dearest.
+    Nothing,
+    /// Until it has taken so long.
+    Until(Duration),
+    /// It takes longer than is hidden.
+    TooLong,
+}
+
 impl TargetTime {
-    /// Starts with the duration of one check.
-    pub(crate) fn new(first: Duration) -> Self {
+    /// Starts with the duration of one check of a current hash. What takes longer than `limit` is not
+    /// hidden.
+    pub(crate) fn new(current: Class, first: Duration, limit: Duration) -> Self {
         Self {
-            recent: Mutex::new(Recent {
-                durations: [first; REMEMBERED],
-                next_written: 0,
-                next_read: 0,
-            }),
+            limit,
+            classes: Mutex::new(vec![Known::new(current, first)]),
         }
     }
 
-    /// Remembers how long checking a current hash took.
-    pub(crate) fn record(&self, duration: Duration) {
-        let mut recent = self.lock();
-        let place = recent.next_written;
-        recent.durations[place] = duration;
-        recent.next_written = (place + 1) % REMEMBERED;
+    /// The same with another limit.
+    pub(crate) fn with_limit(&self, limit: Duration) -> Self {
+        Self {
+            limit,
+            classes: Mutex::new(self.lock().clone()),
+        }
     }
 
-    /// How long the next cheaper check is to take.
-    pub(crate) fn next(&self) -> Duration {
-        let mut recent = self.lock();
-        let place = recent.next_read;
-        recent.next_read = (place + 1) % REMEMBERED;
-        recent.durations[place]
+    /// Whether hashes of a class were checked before.
+    pub(crate) fn knows(&self, class: &Class) -> bool {
+        self.lock().iter().any(|known| known.class == *class)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Recent> {
-        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Remembers how long checking a hash took, and tells how long that is still to take.
+    pub(crate) fn record(&self, class: &Class, duration: Duration) -> Rest {
+        let mut classes = self.lock();
+        let place = classes.iter().position(|known| known.class == *class);
+        let place = place.unwrap_or_else(|| {
+            if classes.len() < CLASSES {
+                classes.push(Known::new(class.clone(), duration));
+                return classes.len() - 1;
+            }
+            // Cheap ones need not be known: they take as long as the dearest anyhow.
+            let others = classes.iter().enumerate().skip(1);
+            let cheapest = others.min_by_key(|(_, known)| known.least);
+            let place = cheapest.map_or(1, |(place, _)| place);
+            classes[place] = Known::new(class.clone(), duration);
+            place
+        });
+        classes[place].record(duration);
+        let is_hidden = |(place, known): &(usize, &Known)| *place == 0 || known.least <= self.limit;
+        let hidden = classes.iter().enumerate().filter(is_hidden);
+        let dearest = hidden.max_by_key(|(_, known)| known.least);
+        match dearest.map(|(dearest, _)| dearest) {
+            Some(dearest) if dearest == place => Rest::Nothing,
+            _ if place > 0 && classes[place].least > self.limit => Rest::TooLong,
+            Some(dearest) => Rest::Until(classes[dearest].next()),
+            None => Rest::Nothing,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Known>> {
+        self.classes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn new(class: Class, first: Duration) -> Self {
+        Self {
+            class,
+            least: first,
+            durations: [first; REMEMBERED],
+            next_written: 0,
+            next_read: 0,
+        }
+    }
+
+    fn record(&mut self, duration: Duration) {
+        self.least = self.least.min(duration);
+        self.durations[self.next_written] = duration;
+        self.next_written = (self.next_written + 1) % REMEMBERED;
+    }
+
+    fn next(&mut self) -> Duration {
+        let duration = self.durations[self.next_read];
+        self.next_read = (self.next_read + 1) % REMEMBERED;
+        duration
     }
 }

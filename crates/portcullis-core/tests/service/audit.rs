@@ -1,5 +1,6 @@
 //! What observers hear, and what none of them ever does.
 
+use std::error::Error as StdError;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -7,8 +8,10 @@ use std::time::Duration;
 use portcullis_core::audit::{Audit, LogObserver, LoginEvent};
 use portcullis_core::endpoint::LoginRequest;
 use portcullis_core::gate::{Challenge, Denial, GateDecision, LoginCandidate};
+use portcullis_core::password::PasswordHash;
 use portcullis_core::{
-    Error, LoginGate, LoginObserver, Secret, TokenEndpoint, UserId, Username, async_trait,
+    Credential, CredentialStore, Error, LoginGate, LoginObserver, Secret, TokenEndpoint, UserId,
+    Username, async_trait,
 };
 use portcullis_testkit::RecordedEvent;
 use tracing::field::{Field, Visit};
@@ -194,11 +197,9 @@ async fn each_event_says_who_whence_and_why() {
 async fn why_a_login_was_refused_is_told_to_observers_alone() {
     let house = House::new().await;
     for (id, name, hash) in [("3", "none", None), ("4", "corrupt", Some("$what$"))] {
-        let mut user = portcullis_core::Credential::new(UserId::new(id), Username::new(name));
-        user.password_hash = hash.map(portcullis_core::password::PasswordHash::new);
-        portcullis_core::CredentialStore::create(&*house.users, &user)
-            .await
-            .unwrap();
+        let mut user = Credential::new(UserId::new(id), Username::new(name));
+        user.password_hash = hash.map(PasswordHash::new);
+        CredentialStore::create(&*house.users, &user).await.unwrap();
     }
     let mut replies = Vec::new();
     for (name, reason) in [
@@ -358,31 +359,118 @@ async fn the_log_has_one_line_for_each_event() {
     );
 }
 
-/// Keeps the lines of the target `portcullis::audit`, and checks that each is of it or of no event.
-#[derive(Clone, Debug, Default)]
-struct Log(Arc<Mutex<Vec<String>>>);
+/// Whoever may choose a user id, as who fills a table that is mapped, forges no line.
+#[tokio::test]
+async fn no_text_of_others_begins_a_line_of_the_log() {
+    let mut house = House::new().await;
+    let id = "1\nINFO user=admin logged in\u{1b}[2J\r\u{202e}x";
+    let log = Log::of_everything();
+    let _guard = tracing::subscriber::set_default(log.clone());
+    house.authenticator = house.authenticator.with_longest_check(Duration::ZERO);
+    house.audit = Audit::new();
+    let endpoint = house.by_cookie();
+    let accounts = house.accounts().with_audit(house.audit.clone());
+    let log_in = async |name: &str| {
+        post(
+            &endpoint,
+            &format!("username={name}&password=right&client_id=a%0Ab%1B"),
+        )
+        .await
+    };
 
-impl Log {
-    fn lines(&self) -> Vec<String> {
-        self.0.lock().unwrap().clone()
+    for (name, hash) in [("broken", "$what"), ("old", "$fake$0$7269676874")] {
+        let user = Credential::new(UserId::new(format!("{id}{name}")), Username::new(name));
+        let user = user.with_password_hash(PasswordHash::new(hash));
+        house.users.create(&user).await.unwrap();
+        house.faults.fail("users.replace_hash", 1);
+        log_in(name).await;
+        log_in(name).await;
+    }
+    let cookie = cookie(&log_in("old").await, "refresh_token").unwrap();
+    let cookie = format!("refresh_token={cookie}");
+    for _ in 0..2 {
+        endpoint
+            .handle_refresh([cookie.as_bytes()], Some(ABROAD))
+            .await;
+        house.clock.advance(Duration::from_secs(60));
+    }
+    let user_id = UserId::new(format!("{id}old"));
+    house.faults.fail("families.revoke_all", 1);
+    let _ = accounts.disable(&user_id).await;
+    accounts.delete(&user_id).await.unwrap();
+
+    let lines = log.lines();
+    for said in [
+        "cannot log in until",
+        "could not replace",
+        "replaced an obsolete",
+        "was used again",
+        "refused",
+        "succeeded",
+        "deleted",
+    ] {
+        assert!(
+            lines.iter().any(|line| line.contains(said)),
+            "{said}: {lines:#?}"
+        );
+    }
+    for line in &lines {
+        let is_whole = line.chars().all(|c| !c.is_control() && c != '\u{202e}');
+        assert!(is_whole, "{line:?}");
     }
 }
 
-struct Line(String);
+/// Keeps lines: those of the target `portcullis::audit`, as they were given, or all, as
+/// `tracing-subscriber` prints them.
+#[derive(Clone, Debug, Default)]
+struct Log {
+    lines: Arc<Mutex<Vec<String>>>,
+    of_everything: bool,
+}
+
+impl Log {
+    fn of_everything() -> Self {
+        Self {
+            of_everything: true,
+            ..Self::default()
+        }
+    }
+
+    fn lines(&self) -> Vec<String> {
+        self.lines.lock().unwrap().clone()
+    }
+}
+
+struct Line {
+    text: String,
+    quotes: bool,
+}
 
 impl Visit for Line {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.0 += &format!(" {}={value:?}", field.name());
+        self.text += &format!(" {}={value:?}", field.name());
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.0 += &format!(" {}={value}", field.name());
+        if self.quotes {
+            self.record_debug(field, &value);
+        } else {
+            self.text += &format!(" {}={value}", field.name());
+        }
+    }
+
+    fn record_error(&mut self, field: &Field, mut error: &(dyn StdError + 'static)) {
+        self.text += &format!(" {}={error}", field.name());
+        while let Some(source) = error.source() {
+            self.text += &format!(": {source}");
+            error = source;
+        }
     }
 }
 
 impl tracing::Subscriber for Log {
     fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        metadata.target() == "portcullis::audit"
+        self.of_everything || metadata.target() == "portcullis::audit"
     }
 
     fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
@@ -394,9 +482,12 @@ impl tracing::Subscriber for Log {
     fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
 
     fn event(&self, event: &tracing::Event<'_>) {
-        let mut line = Line(event.metadata().level().to_string());
+        let mut line = Line {
+            text: event.metadata().level().to_string(),
+            quotes: self.of_everything,
+        };
         event.record(&mut line);
-        self.0.lock().unwrap().push(line.0);
+        self.lines.lock().unwrap().push(line.text);
     }
 
     fn enter(&self, _: &span::Id) {}

@@ -6,6 +6,7 @@ mod access_tokens;
 mod account_steps;
 mod accounts;
 mod audit;
+mod blocklist;
 mod gate;
 mod guard;
 mod house;

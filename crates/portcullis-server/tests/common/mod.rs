@@ -68,6 +68,7 @@ pub fn add_user(directory: &Path, username: &str, password: &str) {
             username,
             "--password-stdin",
             "--min-password-length=1",
+            "--blocklist=off",
         ],
         password,
     );

@@ -112,6 +112,10 @@ impl PasswordHasher for NotedHasher {
         self.fake.verify(password, hash, arena)
     }
 
+    fn attack_cost(&self, hash: &PasswordHash) -> Option<f64> {
+        self.fake.attack_cost(hash)
+    }
+
     fn needs_rehash(&self, hash: &PasswordHash) -> bool {
         self.fake.needs_rehash(hash)
     }

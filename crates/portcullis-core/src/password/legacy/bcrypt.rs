@@ -20,7 +20,7 @@ use crate::password::{Arena, HashScheme, PasswordHash, Verdict, compare, corrupt
 /// | passlib | `$bcrypt-sha256$v=2,t=2b,r=12$...`, `$bcrypt-sha256$2b,12$...` |
 ///
 /// Bare bcrypt reads only the first 72 bytes of a password, so every password that begins with
-/// them matches, as it always did. A NUL byte is one like any other, as in the `bcrypt` package
+/// them matches, as it always did; see [`refusing_long_passwords`](Self::refusing_long_passwords). A NUL byte is one like any other, as in the `bcrypt` package
 /// since 4.0; C libraries, which end the password there, cannot have made a hash of one.
 ///
 /// `$2x$` marks hashes made with the sign extension bug of `crypt_blowfish` before 1.1
@@ -28,13 +28,26 @@ use crate::password::{Arena, HashScheme, PasswordHash, Verdict, compare, corrupt
 #[derive(Clone, Debug)]
 pub struct BcryptScheme {
     max_cost: u32,
+    refuses_long: bool,
 }
 
 impl BcryptScheme {
     /// Makes a scheme that checks hashes of a cost of up to 16, sixteen times the usual 12.
     #[must_use]
     pub fn new() -> Self {
-        Self { max_cost: 16 }
+        Self {
+            max_cost: 16,
+            refuses_long: false,
+        }
+    }
+
+    /// Refuses a password of more than 72 bytes for a hash that read no more, as the `bcrypt` package does
+    /// since 5.0. Its owner must set a new one. Default: what begins with the same 72 bytes matches, and
+    /// the hash is not replaced by one of what was typed.
+    #[must_use]
+    pub fn refusing_long_passwords(mut self) -> Self {
+        self.refuses_long = true;
+        self
     }
 
     /// Checks hashes of a cost of up to `max_cost` instead. Each step doubles the work; 31 is the
@@ -85,7 +98,21 @@ impl HashScheme for BcryptScheme {
         let output = Zeroizing::new(bcrypt::bcrypt(stored.cost, stored.salt, &key));
         // The format leaves out the last byte.
         let [output @ .., _] = &*output;
-        Ok(compare(output, stored.output.as_slice()))
+        let verdict = compare(output, stored.output.as_slice());
+        if self.refuses_long && stored.prehash.cuts(password) {
+            return Ok(Verdict::Mismatch);
+        }
+        Ok(verdict)
+    }
+
+    fn attack_cost(&self, hash: &PasswordHash) -> Option<f64> {
+        let stored = StoredHash::parse(hash.expose()).ok()?;
+        let cost = i32::try_from(stored.cost).ok()?;
+        Some(2_f64.powi(cost - 9))
+    }
+
+    fn covers(&self, password: &[u8], hash: &PasswordHash) -> bool {
+        StoredHash::parse(hash.expose()).is_ok_and(|stored| !stored.prehash.cuts(password))
     }
 }
 
@@ -168,6 +195,11 @@ enum Prehash<'a> {
 }
 
 impl Prehash<'_> {
+    /// Whether bcrypt reads less than the whole password.
+    fn cuts(&self, password: &[u8]) -> bool {
+        matches!(self, Self::None) && password.len() > MAX_KEY_LEN
+    }
+
     /// bcrypt's key: a C string, of which no more than 72 bytes are used.
     fn key(&self, password: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
         let text = match self {

@@ -75,6 +75,16 @@ impl HashScheme for Pbkdf2Scheme {
         derive(password, &stored.salt, stored.iterations, &mut output);
         Ok(compare(&output, &stored.output))
     }
+
+    fn attack_cost(&self, hash: &PasswordHash) -> Option<f64> {
+        let stored = StoredHash::parse(hash.expose()).ok()?;
+        let iterations = match stored.digest {
+            Digest::Sha1 => 1_300_000.0,
+            Digest::Sha256 => 600_000.0,
+            Digest::Sha512 => 210_000.0,
+        };
+        Some(f64::from(stored.iterations) / iterations)
+    }
 }
 
 #[derive(Clone, Copy)]

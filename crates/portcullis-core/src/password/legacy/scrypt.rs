@@ -60,6 +60,12 @@ impl HashScheme for ScryptScheme {
             .map_err(|_| Error::new(ErrorKind::Internal, "scrypt refused its input"))?;
         Ok(compare(&output, &stored.output))
     }
+
+    fn attack_cost(&self, hash: &PasswordHash) -> Option<f64> {
+        let Costs { n, r, p } = StoredHash::parse(hash.expose()).ok()?.costs;
+        let n = f64::from(u32::try_from(n).ok()?);
+        Some(n * f64::from(r) * f64::from(p) / (600_000.0 * 8.0))
+    }
 }
 
 /// The dearest scrypt hash that is still checked. Default: 256 MiB, block size 32,
