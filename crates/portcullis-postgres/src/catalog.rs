@@ -5,7 +5,7 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use crate::database::{Database, query};
-use crate::error::at_start;
+use crate::error::{at_start, is_cancelled};
 use crate::identifier::Identifier;
 
 /// A table or a view.
@@ -22,8 +22,10 @@ pub(crate) struct Column {
     max_len: Option<i32>,
     is_readable: bool,
     is_writable: bool,
-    /// Whether no two rows have the same here. Of a view nobody knows.
+    /// Whether no two rows have the same here, as far as the catalogue knows; see `is_of_view`.
     is_unique: bool,
+    /// Of a view, or of a foreign table, for which nobody vouches.
+    is_of_view: bool,
 }
 
 impl Table {
@@ -71,7 +73,15 @@ impl Table {
 }
 
 impl Column {
-    pub(crate) fn must_be_unique(&self) -> Result<(), Error> {
+    /// A table has an index for it; a view is read.
+    pub(crate) async fn must_be_unique(
+        &self,
+        table: &Table,
+        database: &Database,
+    ) -> Result<(), Error> {
+        if self.is_of_view {
+            return self.must_have_no_twins(table, database).await;
+        }
         if self.is_unique {
             return Ok(());
         }
@@ -80,6 +90,29 @@ impl Column {
              finding one would read the whole table",
             self.name,
         )))
+    }
+
+    async fn must_have_no_twins(&self, table: &Table, database: &Database) -> Result<(), Error> {
+        let (name, table) = (&self.name, &table.name);
+        let twins = format!(
+            "SELECT FROM {table} WHERE {name} IS NOT NULL GROUP BY {name} HAVING count(*) > 1 LIMIT 1"
+        );
+        match database.read(query(twins)).await {
+            Ok(rows) if rows.is_empty() => Ok(()),
+            Ok(_) => Err(invalid(format!(
+                "the view {table} has several rows with the same {name}, and which of them logs in would \
+                 be left to chance: have it leave out all but one"
+            ))),
+            // A login that finds two of a name is refused all the same.
+            Err(error) if is_cancelled(&error) => {
+                tracing::warn!(
+                    %table,
+                    "the view is too large to look for users that it has twice"
+                );
+                Ok(())
+            }
+            Err(error) => Err(at_start(error)),
+        }
     }
 
     pub(crate) fn must_be_writable(&self) -> Result<(), Error> {
@@ -114,6 +147,7 @@ fn column(row: &PgRow) -> Result<Column, sqlx::Error> {
         is_readable: row.try_get("is_readable")?,
         is_writable: row.try_get("is_writable")?,
         is_unique: row.try_get("is_unique")?,
+        is_of_view: row.try_get("is_of_view")?,
     })
 }
 
@@ -128,7 +162,8 @@ const COLUMNS: &str = "
         CASE WHEN atttypmod > 4 THEN atttypmod - 4 END AS max_len,
         has_column_privilege(pg_class.oid, attnum, 'SELECT') AS is_readable,
         has_column_privilege(pg_class.oid, attnum, 'UPDATE') AS is_writable,
-        relkind IN ('f', 'm', 'v') OR EXISTS (
+        relkind IN ('f', 'm', 'v') AS is_of_view,
+        EXISTS (
             SELECT FROM pg_index
             WHERE indrelid = pg_class.oid AND indisunique AND indisvalid AND indpred IS NULL
                 AND indnkeyatts = 1 AND indkey[0] = attnum

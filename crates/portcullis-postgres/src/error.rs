@@ -63,16 +63,22 @@ pub(crate) fn is_read_only(error: &sqlx::Error) -> bool {
     sqlstate(error) == Some(READ_ONLY)
 }
 
+/// Tells whether the server gave up since the statement took too long.
+pub(crate) fn is_cancelled(error: &sqlx::Error) -> bool {
+    sqlstate(error) == Some("57014")
+}
+
 /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
 fn sqlstate(error: &sqlx::Error) -> Option<&str> {
     Some(reported(error)?.code())
 }
 
-/// Tells whether the same statement may succeed later: when there are fewer connections, or a
-/// lock, a shutdown or a fail-over is over, or there is room on the disk again.
+/// Tells whether the same statement may succeed later: when there are fewer connections, or more are
+/// allowed, or a lock, a shutdown or a fail-over is over, or there is room on the disk again.
 fn may_pass(code: &str) -> bool {
     let classes = ["08", "28", "3D", "40", "53", "57", "58"];
-    classes.iter().any(|class| code.starts_with(class)) || [READ_ONLY, "55P03"].contains(&code)
+    classes.iter().any(|class| code.starts_with(class))
+        || [READ_ONLY, NOT_NOW, "55P03"].contains(&code)
 }
 
 fn with_source(error: Error, source: sqlx::Error) -> Error {
@@ -105,6 +111,8 @@ impl fmt::Display for ServerError {
 impl StdError for ServerError {}
 
 const READ_ONLY: &str = "25006";
+/// A database with `allow_connections` false, for one.
+const NOT_NOW: &str = "55000";
 
 const NO_ANSWER: (ErrorKind, &str) = (ErrorKind::Unavailable, "the database cannot be used now");
 const UNREADABLE: (ErrorKind, &str) =

@@ -88,8 +88,8 @@ impl TableMapping {
         let scopes = optional(&self.scopes, &SCOPES_TYPES)?;
         let tokens_valid_from = optional(&self.tokens_valid_from, &["timestamp with time zone"])?;
 
-        user_id.must_be_unique()?;
-        username.must_be_unique()?;
+        user_id.must_be_unique(&table, database).await?;
+        username.must_be_unique(&table, database).await?;
         if self.access != TableAccess::Read {
             password_hash.must_be_writable()?;
             password_hash.must_hold(HASH_LEN)?;

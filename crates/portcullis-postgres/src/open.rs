@@ -46,6 +46,15 @@ impl PostgresStore {
             schema: url.schema,
         })
     }
+
+    /// Tells whether [`connect`](Self::connect) would take a URL for what it says, without asking a
+    /// server.
+    ///
+    /// # Errors
+    /// `InvalidConfig` if the URL makes no sense.
+    pub fn check_url(url: &str) -> Result<(), Error> {
+        DatabaseUrl::parse(url).map(drop)
+    }
 }
 
 struct DatabaseUrl {

@@ -28,6 +28,14 @@ impl RedisStore {
         url.check(store.keys()).await?;
         Ok(store)
     }
+
+    /// Tells whether [`open`](Self::open) would take a URL for what it says, without asking a server.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidConfig`] if the URL makes no sense.
+    pub fn check_url(url: &str) -> Result<(), Error> {
+        RedisUrl::parse(url)?.store().map(drop)
+    }
 }
 
 struct RedisUrl {

@@ -25,4 +25,4 @@ pub use portcullis_redis as redis;
 pub use portcullis_sqlite as sqlite;
 
 mod open;
-pub use open::{Stores, migrate, open};
+pub use open::{Stores, check_url, migrate, open};

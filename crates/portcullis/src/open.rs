@@ -172,6 +172,28 @@ pub async fn migrate(url: &str) -> Result<(), Error> {
     }
 }
 
+/// Tells whether [`open`] would take `url` for what it says, without asking a server or touching a file:
+/// for the check of a configuration.
+///
+/// ```
+/// assert!(portcullis::check_url("memory:").is_ok());
+/// assert!(portcullis::check_url("file:///users.db").is_err());
+/// ```
+///
+/// # Errors
+/// `InvalidConfig` as [`open`].
+pub fn check_url(url: &str) -> Result<(), Error> {
+    match Backend::of(url)? {
+        Backend::Memory => Ok(()),
+        #[cfg(feature = "postgres")]
+        Backend::Postgres => PostgresStore::check_url(url),
+        #[cfg(feature = "redis")]
+        Backend::Redis => RedisStore::check_url(url),
+        #[cfg(feature = "sqlite")]
+        Backend::Sqlite => portcullis_sqlite::database_path(url).map(drop),
+    }
+}
+
 /// The stores that are compiled in.
 enum Backend {
     Memory,

@@ -14,7 +14,7 @@ use portcullis_postgres::{PostgresStore, TableMapping};
 use crate::schema::{Schema, run};
 
 #[tokio::test]
-async fn its_users_log_in_unchanged_and_their_hashes_are_upgraded() {
+async fn its_users_log_in_unchanged_and_weaker_hashes_are_upgraded() {
     let schema = Schema::new();
     let store = PostgresStore::connect(&schema.url()).await.unwrap();
     run(store.pool(), format!("CREATE SCHEMA \"{}\"", schema.name)).await;
@@ -23,13 +23,18 @@ async fn its_users_log_in_unchanged_and_their_hashes_are_upgraded() {
     let mut mapping = TableMapping::fastapi_users();
     mapping.schema = Some(schema.name.clone());
     let users: Arc<dyn CredentialStore> = Arc::new(store.table(&mapping).await.unwrap());
-    let hasher = MigratingHasher::new(Arc::new(Argon2idHasher::new(Argon2Params::default())))
-        .and_scheme(Arc::new(BcryptScheme::new()));
-    let pool = HashPool::new(Arc::new(hasher), HashPoolConfig::default()).unwrap();
-    let authenticator = Authenticator::new(Arc::clone(&users), pool).unwrap();
-    let log_in = async |name: &str, password: &str| {
+    let authenticator = |params: Argon2Params| {
+        let hasher = MigratingHasher::new(Arc::new(Argon2idHasher::new(params)))
+            .and_scheme(Arc::new(BcryptScheme::new()));
+        let pool = HashPool::new(Arc::new(hasher), HashPoolConfig::default()).unwrap();
+        Authenticator::new(Arc::clone(&users), pool).unwrap()
+    };
+    // Weaker than both, and stronger than both.
+    let weaker = authenticator(Argon2Params::default());
+    let stronger = authenticator(Argon2Params::new(65_536, 5, 4).unwrap());
+    let log_in = async |at: &Authenticator, name: &str, password: &str| {
         let username = Username::new(format!("{name}@example.com"));
-        let outcome = authenticator
+        let outcome = at
             .authenticate(&username, Secret::from(password.to_owned()))
             .await;
         matches!(outcome.unwrap(), Authentication::Accepted(_))
@@ -50,20 +55,21 @@ async fn its_users_log_in_unchanged_and_their_hashes_are_upgraded() {
     ] {
         let before = hash(name).await;
         assert!(before.starts_with(theirs), "{name}");
-        assert!(!log_in(name, "wrong horse").await, "{name}");
+        let password = format!("correct horse {name}");
+        assert!(log_in(&weaker, name, &password).await, "{name}");
+        assert!(!log_in(&stronger, name, "wrong horse").await, "{name}");
         assert_eq!(hash(name).await, before);
 
-        let password = format!("correct horse {name}");
-        assert!(log_in(name, &password).await, "{name}");
+        assert!(log_in(&stronger, name, &password).await, "{name}");
         let after = hash(name).await;
         assert!(
-            after.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
+            after.starts_with("$argon2id$v=19$m=65536,t=5,p=4$"),
             "{name}"
         );
-        assert!(log_in(name, &password).await, "{name}");
+        assert!(log_in(&weaker, name, &password).await, "{name}");
         assert_eq!(hash(name).await, after);
     }
-    assert!(!log_in("carol", "correct horse carol").await);
+    assert!(!log_in(&weaker, "carol", "correct horse carol").await);
 
     // Users and their hashes are still good there.
     application("log-in", &schema);

@@ -143,28 +143,35 @@ async fn what_the_mapping_does_not_allow_is_unsupported() {
 }
 
 #[tokio::test]
-async fn a_view_can_be_mapped_and_two_of_a_name_are_corrupt() {
+async fn a_view_can_be_mapped_that_has_each_user_once() {
     let schema = Schema::new();
-    let users = mapped(
-        &schema,
-        "CREATE TABLE members (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), email text, \
-         hash text, gone boolean); \
-         INSERT INTO members (email, hash, gone) VALUES \
-         ('alice', '$old$', false), ('alice', '$gone$', true), ('bob', '$1$', false), \
-         ('bob', '$2$', false); \
-         CREATE VIEW users AS SELECT id, email AS username, hash AS password_hash FROM members \
-         WHERE NOT gone",
-        |mapping| mapping.access = TableAccess::Rehash,
-    )
-    .await
-    .unwrap();
+    let sql = "CREATE TABLE members (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), email text, \
+               hash text, gone boolean); \
+               INSERT INTO members (email, hash, gone) VALUES \
+               ('alice', '$old$', false), ('alice', '$gone$', true), (NULL, '$1$', false), \
+               (NULL, '$2$', false); \
+               CREATE VIEW users AS SELECT id, email AS username, hash AS password_hash \
+               FROM members WHERE NOT gone";
+    let rehashing = |mapping: &mut TableMapping| mapping.access = TableAccess::Rehash;
+    let users = mapped(&schema, sql, rehashing).await.unwrap();
 
     let alice = users.find(&Username::new("alice")).await.unwrap().unwrap();
     assert_eq!(alice.password_hash, Some(hash("$old$")));
     assert!(rehash(&users, &alice.user_id).await.unwrap());
 
+    let insert = "INSERT INTO members (email, hash, gone) VALUES ('bob', '$1$', false), \
+                  ('bob', '$2$', false)";
+    run(&in_schema(&schema).await, insert.to_owned()).await;
     let twice = users.find(&Username::new("bob")).await.unwrap_err();
     assert_eq!(twice.kind(), Corrupt);
+    let refused = mapped(&schema, "", rehashing).await.unwrap_err();
+    assert_eq!(refused.kind(), InvalidConfig);
+    let sentence = format!(
+        "the view \"{}\".\"users\" has several rows with the same \"username\", and which of them logs \
+         in would be left to chance: have it leave out all but one",
+        schema.name
+    );
+    assert_eq!(refused.message(), sentence);
 }
 
 #[tokio::test]

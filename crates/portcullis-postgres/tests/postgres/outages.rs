@@ -115,6 +115,20 @@ async fn a_server_with_too_many_connections_is_unavailable_until_there_are_fewer
 }
 
 #[tokio::test]
+async fn a_database_that_takes_no_connections_is_unavailable_until_it_does() {
+    let site = Site::new().await;
+    // One cannot be shut from within.
+    let elsewhere: PgConnectOptions = site.server.url().parse().unwrap();
+    let elsewhere = PgPool::connect_lazy_with(elsewhere.database("template1"));
+    let allow = |allowed: &str| format!("ALTER DATABASE postgres ALLOW_CONNECTIONS {allowed}");
+    run(&elsewhere, allow("false")).await;
+    site.cut_connections().await;
+    site.is_out().await;
+    run(&elsewhere, allow("true")).await;
+    site.is_up().await;
+}
+
+#[tokio::test]
 async fn connections_that_are_cut_between_two_calls_are_noticed_by_neither() {
     let site = Site::new().await;
     site.is_up().await;
