@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use zeroize::{Zeroize, Zeroizing};
+use memmap2::MmapMut;
+use zeroize::Zeroize;
 
 /// A request body being read: bounded, wiped when dropped and when it grows.
 ///
@@ -23,7 +24,8 @@ use zeroize::{Zeroize, Zeroizing};
 /// assert!(BodyBuffer::announced(Some(b"11"), 10).is_err());
 /// ```
 pub struct BodyBuffer {
-    bytes: Zeroizing<Vec<u8>>,
+    room: Room,
+    len: usize,
     limit: usize,
     share: Option<Share>,
 }
@@ -33,7 +35,8 @@ impl BodyBuffer {
     #[must_use]
     pub fn new(limit: usize) -> Self {
         Self {
-            bytes: Zeroizing::new(Vec::new()),
+            room: Room::Heap(Vec::new()),
+            len: 0,
             limit,
             share: None,
         }
@@ -72,36 +75,91 @@ impl BodyBuffer {
     pub fn push(&mut self, chunk: &[u8]) -> Result<(), BodyTooLarge> {
         match self.take(chunk) {
             Ok(()) => Ok(()),
-            // It has no share.
+            // It has no share, but the system may have no room.
             Err(NoRoom::InThisBody | NoRoom::InAll) => Err(BodyTooLarge),
         }
     }
 
     /// Appends `chunk`, if there is room for it.
     pub(crate) fn take(&mut self, chunk: &[u8]) -> Result<(), NoRoom> {
-        let needed = self.bytes.len().saturating_add(chunk.len());
+        let needed = self.len.saturating_add(chunk.len());
         if needed > self.limit {
             return Err(NoRoom::InThisBody);
         }
-        if needed > self.bytes.capacity() {
-            let room = needed.max(2 * self.bytes.capacity()).min(self.limit);
-            if let Some(share) = &mut self.share {
-                share.grow(room)?;
-            }
-            // `Vec` would free its old allocation unwiped.
-            let mut grown = Vec::with_capacity(room);
-            grown.extend_from_slice(&self.bytes);
-            self.bytes.zeroize();
-            *self.bytes = grown;
+        if let Some(share) = &mut self.share {
+            share.grow(needed)?;
         }
-        self.bytes.extend_from_slice(chunk);
+        if needed > self.room.as_ref().len() {
+            let mut grown = Room::new(needed, self.limit)?;
+            grown.as_mut()[..self.len].copy_from_slice(self.as_bytes());
+            self.wipe();
+            self.room = grown;
+        }
+        self.room.as_mut()[self.len..needed].copy_from_slice(chunk);
+        self.len = needed;
         Ok(())
     }
 
     /// What has been read so far.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes
+        &self.room.as_ref()[..self.len]
+    }
+
+    /// As far as it is written: pages that are not take no memory, and would if they were wiped.
+    fn wipe(&mut self) {
+        self.room.as_mut()[..self.len].zeroize();
+    }
+}
+
+impl Drop for BodyBuffer {
+    fn drop(&mut self) {
+        self.wipe();
+    }
+}
+
+/// Where a body is.
+enum Room {
+    Heap(Vec<u8>),
+    /// Of its own, so that the system has them back when the body has been read: an allocator would keep
+    /// them, in pieces.
+    Pages(MmapMut),
+}
+
+impl Room {
+    /// For `needed` bytes and more, of up to `limit`.
+    fn new(needed: usize, limit: usize) -> Result<Self, NoRoom> {
+        if needed <= ON_THE_HEAP {
+            return Ok(Self::Heap(vec![0; (2 * needed).min(limit)]));
+        }
+        let mut room = FIRST_PAGES;
+        while room < needed {
+            room = room.saturating_mul(GROWTH);
+        }
+        // The system has none, or allows no more.
+        let pages = MmapMut::map_anon(room.min(limit)).map_err(|_| NoRoom::InAll)?;
+        // One that is begun would be resident as a whole. Best effort, as most systems give none unasked.
+        #[cfg(all(target_os = "linux", not(miri)))]
+        let _ = pages.advise(memmap2::Advice::NoHugePage);
+        Ok(Self::Pages(pages))
+    }
+}
+
+impl AsRef<[u8]> for Room {
+    fn as_ref(&self) -> &[u8] {
+        match self {
+            Self::Heap(bytes) => bytes,
+            Self::Pages(pages) => pages,
+        }
+    }
+}
+
+impl AsMut<[u8]> for Room {
+    fn as_mut(&mut self) -> &mut [u8] {
+        match self {
+            Self::Heap(bytes) => bytes,
+            Self::Pages(pages) => pages,
+        }
     }
 }
 
@@ -153,7 +211,8 @@ impl Share {
     /// Has `room` from now on. A small body is never refused: that would keep out logins, which are
     /// small, for the sake of others.
     fn grow(&mut self, room: usize) -> Result<(), NoRoom> {
-        let more = room.saturating_sub(self.taken);
+        let beside = if room > ON_THE_HEAP { CONNECTION } else { 0 };
+        let more = (room + beside).saturating_sub(self.taken);
         let before = self.bodies.0.taken.fetch_add(more, Ordering::Relaxed);
         if room > NEVER_REFUSED && before.saturating_add(more) > self.limit {
             self.bodies.0.taken.fetch_sub(more, Ordering::Relaxed);
@@ -180,7 +239,7 @@ pub(crate) enum NoRoom {
 impl fmt::Debug for BodyBuffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BodyBuffer")
-            .field("len", &self.bytes.len())
+            .field("len", &self.len)
             .field("limit", &self.limit)
             .finish()
     }
@@ -199,9 +258,21 @@ impl fmt::Display for BodyTooLarge {
 
 impl std::error::Error for BodyTooLarge {}
 
+/// Bytes up to which a body is left to the allocator: those of all logins as a rule.
+const ON_THE_HEAP: usize = 16 << 10;
+
+/// Bytes of the first pages, and by which they grow. Those that are not written yet cost nothing, while
+/// what is moved is there twice for a moment.
+const FIRST_PAGES: usize = 1 << 20;
+const GROWTH: usize = 8;
+
 /// Bytes that a body may have however many others there are: of a login that is a hundred times what it
 /// needs.
 const NEVER_REFUSED: usize = 64 << 10;
+
+/// Bytes that a web framework has of a long body beside ours: what it has read of the connection, and what
+/// it has not handed over yet. actix-web bounds them to 128 KiB and to 32 KiB.
+const CONNECTION: usize = 160 << 10;
 
 /// So many bodies are awaited that something is wrong: those of logins come with their heads as a rule.
 const MANY: usize = 256;

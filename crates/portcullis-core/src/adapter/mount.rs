@@ -111,7 +111,9 @@ impl Mount {
 
     /// Holds at most `bytes` of all bodies that are being read, and answers 503 to what is more. Default
     /// 64 MiB. A body of up to 64 KiB is always read, so that a login is never refused for those of
-    /// others; what such bodies come to is bounded by how many connections the server takes.
+    /// others; what such bodies come to is bounded by how many connections the server takes. One of more
+    /// than 16 KiB counts for 160 KiB more, which is what a web framework may have read of it beside; what
+    /// that has of connections that are refused is not counted.
     ///
     /// All mounts of one [`TokenEndpoint`] and its clones count together.
     #[must_use]

@@ -262,7 +262,7 @@ async fn all_bodies_share_what_they_may_take_and_no_login_is_refused_for_it() {
     let runtime = ManualRuntime::leak();
     let long = "x".repeat(1 << 20);
     // Of two mounts of one endpoint, as an application has that makes one on each of its threads.
-    let mounts = [(); 2].map(|()| Mount::new(endpoint.clone()).with_bodies_limit(4 << 20));
+    let mounts = [(); 2].map(|()| Mount::new(endpoint.clone()).with_bodies_limit(5 << 20));
     let never_ends = || {
         let mut body = Body::of(&long);
         body.ends = false;
