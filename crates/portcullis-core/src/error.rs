@@ -24,6 +24,8 @@ pub type BoxError = Box<dyn StdError + Send + Sync + 'static>;
 /// assert_eq!(error.kind(), ErrorKind::Unavailable);
 /// assert_eq!(error.to_string(), "unavailable: the user database does not answer");
 /// ```
+#[derive(thiserror::Error)]
+#[error("{kind}: {message}")]
 pub struct Error {
     kind: ErrorKind,
     message: Cow<'static, str>,
@@ -85,12 +87,6 @@ impl Error {
     }
 }
 
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.kind, self.message)
-    }
-}
-
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Error")
@@ -99,14 +95,6 @@ impl fmt::Debug for Error {
             .field("retry_after", &self.retry_after)
             .field("source", &self.source)
             .finish()
-    }
-}
-
-impl StdError for Error {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source
-            .as_ref()
-            .map(|source| source.as_ref() as &(dyn StdError + 'static))
     }
 }
 

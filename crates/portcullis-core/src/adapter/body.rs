@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use memmap2::MmapMut;
+use thiserror::Error;
 use zeroize::Zeroize;
 
 /// A request body being read: bounded, wiped when dropped and when it grows.
@@ -246,17 +247,10 @@ impl fmt::Debug for BodyBuffer {
 }
 
 /// The body is longer than its [`BodyBuffer`] may hold.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+#[error("the body is too large")]
 #[expect(clippy::exhaustive_structs, reason = "it has a name and nothing else")]
 pub struct BodyTooLarge;
-
-impl fmt::Display for BodyTooLarge {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the body is too large")
-    }
-}
-
-impl std::error::Error for BodyTooLarge {}
 
 /// Bytes up to which a body is left to the allocator: those of all logins as a rule.
 const ON_THE_HEAP: usize = 16 << 10;

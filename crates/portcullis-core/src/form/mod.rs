@@ -15,6 +15,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::mem;
 
+use thiserror::Error;
 use zeroize::Zeroize;
 
 use self::charset::Charset;
@@ -112,40 +113,31 @@ impl fmt::Debug for FormValue<'_> {
 
 /// Why a body cannot be read as a form. [`Display`](fmt::Display) is the text FastAPI answers with
 /// status 400.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Error, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum FormError {
     /// A URL-encoded name and its value together exceed 1,048,576 bytes as sent.
+    #[error("Field exceeded maximum size of 1024KB.")]
     FieldTooLarge,
     /// The multipart framing is broken.
+    #[error("Invalid multipart data.")]
     InvalidMultipart,
     /// A multipart content type without a `boundary` parameter (RFC 2046 §5.1.1).
+    #[error("Missing boundary in multipart.")]
     MissingBoundary,
     /// A part whose `Content-Disposition` has no `name` parameter (RFC 7578 §4.2).
+    #[error(r#"The Content-Disposition header field "name" must be provided."#)]
     MissingName,
     /// A multipart text exceeds 1,048,576 bytes.
+    #[error("Part exceeded maximum size of 1024KB.")]
     PartTooLarge,
     /// More than 1,000 fields that are not files, known or not.
+    #[error("Too many fields. Maximum number of fields is 1000.")]
     TooManyFields,
     /// More than 1,000 files.
+    #[error("Too many files. Maximum number of files is 1000.")]
     TooManyFiles,
 }
-
-impl fmt::Display for FormError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::FieldTooLarge => "Field exceeded maximum size of 1024KB.",
-            Self::InvalidMultipart => "Invalid multipart data.",
-            Self::MissingBoundary => "Missing boundary in multipart.",
-            Self::MissingName => r#"The Content-Disposition header field "name" must be provided."#,
-            Self::PartTooLarge => "Part exceeded maximum size of 1024KB.",
-            Self::TooManyFields => "Too many fields. Maximum number of fields is 1000.",
-            Self::TooManyFiles => "Too many files. Maximum number of files is 1000.",
-        })
-    }
-}
-
-impl std::error::Error for FormError {}
 
 struct Field<'a> {
     name: Text<'a>,

@@ -1,13 +1,14 @@
 //! What is wrong with the fields of a form, in the shape FastAPI reports it.
 
-use std::error::Error as StdError;
 use std::fmt;
 
 use serde::{Serialize, Serializer};
+use thiserror::Error;
 
 /// Everything that is wrong with a form: at least one error, in the order in which FastAPI declares
 /// the fields. Serialised, it is the array that FastAPI sends as `detail`.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Eq, Error, PartialEq, Serialize)]
+#[error("{}", joined(.0))]
 #[serde(transparent)]
 pub struct ValidationErrors(Vec<ValidationError>);
 
@@ -23,23 +24,17 @@ impl ValidationErrors {
     }
 }
 
-impl fmt::Display for ValidationErrors {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, error) in self.iter().enumerate() {
-            let separator = if index == 0 { "" } else { "; " };
-            write!(f, "{separator}{error}")?;
-        }
-        Ok(())
-    }
+fn joined(errors: &[ValidationError]) -> String {
+    let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    errors.join("; ")
 }
-
-impl StdError for ValidationErrors {}
 
 /// What is wrong with one field.
 ///
 /// Only serialising it shows what the client sent; [`Debug`](fmt::Debug) and
 /// [`Display`](fmt::Display) do not, for it may be anything.
-#[derive(Clone, Eq, PartialEq)]
+#[derive(Clone, Eq, Error, PartialEq)]
+#[error("{field}: {kind}")]
 pub struct ValidationError {
     field: &'static str,
     kind: ValidationErrorKind,
@@ -69,12 +64,6 @@ impl ValidationError {
     }
 }
 
-impl fmt::Display for ValidationError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.field, self.kind)
-    }
-}
-
 impl fmt::Debug for ValidationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ValidationError")
@@ -83,8 +72,6 @@ impl fmt::Debug for ValidationError {
             .finish_non_exhaustive()
     }
 }
-
-impl StdError for ValidationError {}
 
 /// Keys in FastAPI's order: a client may compare bytes.
 impl Serialize for ValidationError {

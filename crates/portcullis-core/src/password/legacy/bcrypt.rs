@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use super::number;
 use crate::error::{Error, ErrorKind};
+use crate::hex::Hex;
 use crate::password::{Arena, HashScheme, PasswordHash, Verdict, compare, corrupt};
 
 /// Checks bcrypt hashes:
@@ -211,23 +212,10 @@ impl Prehash<'_> {
                 BASE64_STANDARD.encode(hmac.finalize().into_bytes())
             }
             Self::Sha256Base64 => BASE64_STANDARD.encode(Sha256::digest(password)),
-            Self::Sha256Hex => hex(&Sha256::digest(password)),
+            Self::Sha256Hex => Hex(Sha256::digest(password).into()).to_string(),
         };
         Ok(c_string(Zeroizing::new(text).as_bytes()))
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        let nibbles = [byte >> 4, byte & 0xf];
-        text.extend(
-            nibbles
-                .iter()
-                .filter_map(|&n| char::from_digit(n.into(), 16)),
-        );
-    }
-    text
 }
 
 fn c_string(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
