@@ -7,14 +7,14 @@ use std::time::Duration;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
 use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 
 use crate::clock::{Clock, SystemClock, unix_time};
 use crate::cookie::{TokenCookie, cookie_values};
 use crate::error::{Error, ErrorKind};
 use crate::random::{OsRandom, SecureRandom, is_guessable, random_bytes};
 use crate::secret::Secret;
-use crate::store::Username;
+use crate::store::{FamilyKey, Username};
 use crate::throttle::{DEVICE_LEN, KNOWN_FOR};
 
 /// Makes and checks the cookies by which a [`Throttle`](crate::Throttle) knows devices, as the OWASP
@@ -24,6 +24,9 @@ use crate::throttle::{DEVICE_LEN, KNOWN_FOR};
 /// its own, so that an owner on a new address is not kept out by strangers who guess. It replaces no
 /// password and no second factor, and its own failures stop it like any other. It is void 90 days after
 /// the last login with it, after a change of password, and once four other devices have logged in.
+///
+/// Where refresh tokens are in a cookie, a good one does as much, for the account that it was made for: it
+/// is looked up where a login would be refused without.
 ///
 /// A cookie holds a random name of the device, when it was made, and a MAC (HMAC-SHA-256, RFC 2104) of
 /// both and of the exact username, which it does not hold. All nodes need the same key. To rotate it,
@@ -170,6 +173,17 @@ pub struct Device {
 }
 
 impl Device {
+    /// The device that has a session, by a refresh token: another one for each.
+    pub(crate) fn of_session(key: &FamilyKey) -> Self {
+        let digest = Sha256::new()
+            .chain_update(b"portcullis session 1")
+            .chain_update(key.as_bytes())
+            .finalize();
+        let mut id = [0; DEVICE_LEN];
+        id.copy_from_slice(&digest[..DEVICE_LEN]);
+        Self { id }
+    }
+
     pub(crate) fn id(&self) -> &[u8; DEVICE_LEN] {
         &self.id
     }

@@ -42,7 +42,20 @@ impl PasswordCheck<'_> {
         password: Secret,
         caller: &Caller,
     ) -> Result<(AuthenticatedUser, PendingAttempt), TokenRefusal> {
-        let attempt = self.begin(sender).await?;
+        match self.begin(sender).await? {
+            Begun::Granted(attempt) => self.check(attempt, sender, password, caller).await,
+            Begun::Refused { by, retry_after } => Err(self.throttled(sender, by, retry_after)),
+        }
+    }
+
+    /// The second half of [`run`](Self::run), after [`begin`](Self::begin).
+    pub(crate) async fn check(
+        &self,
+        attempt: PendingAttempt,
+        sender: Sender<'_>,
+        password: Secret,
+        caller: &Caller,
+    ) -> Result<(AuthenticatedUser, PendingAttempt), TokenRefusal> {
         let authenticated = self
             .authenticator
             .authenticate_for(sender.username, password, self.disabled_users, caller)
@@ -105,7 +118,8 @@ impl PasswordCheck<'_> {
         }
     }
 
-    fn throttled(
+    /// What the client of a refused attempt hears, and the observers.
+    pub(crate) fn throttled(
         &self,
         sender: Sender<'_>,
         by: ThrottledBy,
@@ -139,17 +153,29 @@ impl PasswordCheck<'_> {
         }
     }
 
-    async fn begin(&self, sender: Sender<'_>) -> Result<PendingAttempt, TokenRefusal> {
+    /// Asks the throttle.
+    pub(crate) async fn begin(&self, sender: Sender<'_>) -> Result<Begun, Error> {
         let Some(throttle) = self.throttle else {
-            return Ok(PendingAttempt(None));
+            return Ok(Begun::Granted(PendingAttempt(None)));
         };
         // Under a storm, what is refused must cost the store nothing.
         self.authenticator.pool().admit()?;
-        match throttle.begin(sender.username, sender.source).await? {
-            Admission::Granted(attempt) => Ok(PendingAttempt(Some(attempt))),
-            Admission::Refused { retry_after, by } => Err(self.throttled(sender, by, retry_after)),
-        }
+        Ok(
+            match throttle.begin(sender.username, sender.source).await? {
+                Admission::Granted(attempt) => Begun::Granted(PendingAttempt(Some(attempt))),
+                Admission::Refused { retry_after, by } => Begun::Refused { by, retry_after },
+            },
+        )
     }
+}
+
+/// What the throttle says of an attempt.
+pub(crate) enum Begun {
+    Granted(PendingAttempt),
+    Refused {
+        by: ThrottledBy,
+        retry_after: Duration,
+    },
 }
 
 /// An attempt of which the throttle, if there is one, is to be told how it ended.

@@ -46,7 +46,11 @@ async fn a_single_page_application_keeps_its_login_in_a_cookie() {
     let login = site.post("/v1/login", RIGHT, &[]);
     let cookie = |answer: &Answer| {
         let set = answer.header("set-cookie").unwrap();
-        assert!(set.contains("; HttpOnly; SameSite=Strict; Path=/v1"));
+        assert!(set.starts_with("__Host-refresh_token="), "{set}");
+        assert!(
+            set.ends_with("; HttpOnly; SameSite=Strict; Path=/; Secure"),
+            "{set}"
+        );
         [("cookie", set.split(';').next().unwrap().to_owned())]
     };
     let refreshed = site.post("/v1/refresh", "", &cookie(&login));
@@ -150,7 +154,6 @@ impl Site {
         let mut program = Command::new(program)
             .env("DATABASE_URL", &url)
             .env("LISTEN", "127.0.0.1:0")
-            .env("INSECURE_COOKIE", "1")
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();

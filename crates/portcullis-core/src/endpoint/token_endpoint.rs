@@ -22,12 +22,12 @@ use crate::error::Error;
 use crate::form::{FormData, FormValue};
 use crate::gate::{GateDecision, LoginCandidate, LoginGate};
 use crate::guard::{Bearer, BearerGuard};
-use crate::password_check::{Outcome, PasswordCheck, PendingAttempt, Sender};
+use crate::password_check::{Begun, Outcome, PasswordCheck, PendingAttempt, Sender};
 use crate::random::{OsRandom, SecureRandom, random_bytes};
 use crate::refresh::{LookedUp, RefreshTokens, SentToken};
 use crate::responder::{Answer, FastApi, Reply, Responder};
 use crate::secret::Secret;
-use crate::store::Credential;
+use crate::store::{Credential, Username};
 use crate::throttle::{LoginSource, Throttle};
 use crate::token::{TokenIssuer, TokenRequest, short_client_id};
 
@@ -540,7 +540,25 @@ impl TokenEndpoint {
                 DisabledUsers::Refused
             },
         };
-        let (user, attempt) = check.run(sender, password, caller).await?;
+        let mut proven = None;
+        let mut begun = check.begin(sender).await?;
+        if matches!(begun, Begun::Refused { .. })
+            && let Some(device) = self.device_of_session(&username, &sessions).await?
+        {
+            proven = Some(source.clone().with_proven_device(device));
+        }
+        let source = proven.as_ref().unwrap_or(&source);
+        let sender = Sender { source, ..sender };
+        if proven.is_some() {
+            begun = check.begin(sender).await?;
+        }
+        let attempt = match begun {
+            Begun::Granted(attempt) => attempt,
+            Begun::Refused { by, retry_after } => {
+                return Err(check.throttled(sender, by, retry_after));
+            }
+        };
+        let (user, attempt) = check.check(attempt, sender, password, caller).await?;
         let tell = |kind, user_id| {
             parts.audit.tell(&LoginEvent {
                 user_id: Some(user_id),
@@ -549,7 +567,7 @@ impl TokenEndpoint {
         };
         let device = match self.ask_gate(&user, &terms, source.address).await {
             Ok(GateDecision::Admit) if !caller.has_gone() => {
-                let device = self.device(&attempt, &source)?;
+                let device = self.device(&attempt, source)?;
                 let outcome = Outcome::Succeeded(device.as_ref());
                 check.end(attempt, outcome, sender).await?;
                 if caller.has_gone() {
@@ -607,6 +625,36 @@ impl TokenEndpoint {
                 error.log("the session before a login could not be ended");
             }
         }
+    }
+
+    /// The device of somebody who has a session of the account `username`, by one of these refresh tokens,
+    /// where devices are known.
+    async fn device_of_session(
+        &self,
+        username: &Username,
+        sessions: &[SentToken],
+    ) -> Result<Option<Device>, Error> {
+        let parts = &*self.parts;
+        let Some((tokens, _)) = &parts.refresh else {
+            return Ok(None);
+        };
+        if parts
+            .throttle
+            .as_ref()
+            .and_then(Throttle::devices)
+            .is_none()
+        {
+            return Ok(None);
+        }
+        for token in sessions.iter().take(MOST_SESSIONS) {
+            if let Some((key, user_id, cut_off)) = tokens.session_of(token).await?
+                && let Some(user) = parts.authenticator.recall(&user_id, cut_off).await?
+                && user.credential.username == *username
+            {
+                return Ok(Some(Device::of_session(&key)));
+            }
+        }
+        Ok(None)
     }
 
     /// The device that a login is from: its own, if that is known, or a new one. So what was void is not
@@ -891,6 +939,9 @@ impl fmt::Debug for LoginRequest<'_> {
 
 /// More cookies than a browser has reason to send; each costs a look-up.
 const MAX_TOKENS: usize = 16;
+
+/// Of those that are looked up for a login that is refused without: a browser has one.
+const MOST_SESSIONS: usize = 4;
 
 /// 128 bits: no two logins share a name.
 const SESSION_ID_LEN: usize = 16;

@@ -257,6 +257,25 @@ impl RefreshTokens {
         })
     }
 
+    /// Whose session a token is of, and the user's cut-off as it stood at the login, if the token is good.
+    /// Nothing changes, whatever it is.
+    pub(crate) async fn session_of(
+        &self,
+        SentToken(token): &SentToken,
+    ) -> Result<Option<(FamilyKey, UserId, SystemTime)>, Error> {
+        let key = token.key();
+        let Some((_, family)) = self.find(&key).await? else {
+            return Ok(None);
+        };
+        Ok(match self.standing(&family, token)? {
+            Standing::Current | Standing::Replaced(_) => {
+                let cut_off = UnixTime::from_micros(family.cut_off).unwrap_or(UnixTime::MAX);
+                Some((key, UserId::new(family.sub), cut_off.to_system()))
+            }
+            Standing::Expired | Standing::Reused => None,
+        })
+    }
+
     pub(crate) async fn find_out(&self, SentToken(token): SentToken) -> Result<LookedUp, Error> {
         let key = token.key();
         for _ in 0..2 {

@@ -66,6 +66,9 @@ impl Attempts {
         policy: &ThrottlePolicy,
     ) -> Result<(Self, Mark), Duration> {
         self.forget(now, policy);
+        if let Some(place) = client.proven() {
+            self.adopt(place, client.spelling, now);
+        }
         let slot = self.slot_of(client);
         let place = slot.and_then(|slot| Some(self.known[slot].as_ref()?.place));
         let count = self.count_at(slot);
@@ -246,6 +249,29 @@ impl Attempts {
             since: now,
             count,
         });
+    }
+
+    /// Gives a device a count that it does not have yet. None makes room for it that has attempts counted:
+    /// whoever has many sessions would have as many tries as they like.
+    fn adopt(&mut self, place: Place, spelling: [u8; SPELLING_LEN], now: u64) {
+        if self.slot_at(place).is_some() {
+            return;
+        }
+        let count = self.next_count();
+        let devices = &mut self.known[ADDRESSES..];
+        let may_go = |known: &Known| known.spelling == spelling && known.count.begun() == 0;
+        let room = devices
+            .iter_mut()
+            .filter(|slot| slot.as_ref().is_none_or(may_go))
+            .min_by_key(|slot| slot.as_ref().map(|known| known.since));
+        if let Some(slot) = room {
+            *slot = Some(Known {
+                place,
+                spelling,
+                since: now,
+                count,
+            });
+        }
     }
 
     fn forget(&mut self, now: u64, policy: &ThrottlePolicy) {

@@ -12,6 +12,8 @@ use crate::store::Username;
 #[derive(Clone, Debug)]
 pub(super) struct Client {
     device: Option<Place>,
+    /// Whether the device is known to have logged in, though its count may not be here.
+    is_proven: bool,
     address: Place,
     pub(super) spelling: [u8; SPELLING_LEN],
 }
@@ -23,6 +25,7 @@ impl Client {
         username: &Username,
         address: Option<IpAddr>,
         device: Option<&[u8; DEVICE_LEN]>,
+        is_proven: bool,
     ) -> Self {
         let address: &[u8] = match address.map(|address| address.to_canonical()) {
             Some(IpAddr::V4(address)) => &address.octets(),
@@ -32,6 +35,7 @@ impl Client {
         };
         Self {
             device: device.map(device_place),
+            is_proven,
             address: Place::Address(tag(b"address", address, username.as_str())),
             spelling: spelling(username),
         }
@@ -43,6 +47,11 @@ impl Client {
             device: Some(device_place(device)),
             ..self
         }
+    }
+
+    /// The device that is to have a count, whether it has one already or not.
+    pub(super) fn proven(&self) -> Option<Place> {
+        self.device.filter(|_| self.is_proven)
     }
 
     /// What it may be known by.

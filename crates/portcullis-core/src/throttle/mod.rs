@@ -194,14 +194,14 @@ impl Throttle {
         source: &LoginSource,
     ) -> Result<Admission, Error> {
         let device = source.device.as_ref().map(Device::id);
-        let client = Client::new(username, source.address, device);
+        let client = Client::new(username, source.address, device, source.is_proven);
         let key = ThrottleKey::of(username);
         // Refused without a step of anything else.
         let found = self.parts.store.find(&key).await?;
         let attempts = found
             .as_ref()
             .map_or_else(|| Ok(Attempts::default()), read)?;
-        let is_known = attempts.knows(&client);
+        let is_known = source.is_proven || attempts.knows(&client);
         if let Err(retry_after) = attempts.begin(&client, self.now()?, &self.parts.policy) {
             return Ok(refused(retry_after, ThrottledBy::Account));
         }
@@ -435,6 +435,8 @@ pub struct LoginSource {
     pub address: Option<IpAddr>,
     /// The device, by its cookie.
     pub device: Option<Device>,
+    /// Whether it has logged in to the account before, whatever the record of that says.
+    is_proven: bool,
 }
 
 impl LoginSource {
@@ -443,7 +445,7 @@ impl LoginSource {
     pub fn at(address: IpAddr) -> Self {
         Self {
             address: Some(address),
-            device: None,
+            ..Self::default()
         }
     }
 
@@ -451,6 +453,14 @@ impl LoginSource {
     #[must_use]
     pub fn with_device(mut self, device: Option<Device>) -> Self {
         self.device = device;
+        self.is_proven = false;
+        self
+    }
+
+    /// The client that has this device, which is one of somebody who has logged in to the account.
+    pub(crate) fn with_proven_device(mut self, device: Device) -> Self {
+        self.device = Some(device);
+        self.is_proven = true;
         self
     }
 }
@@ -459,7 +469,7 @@ impl From<Option<IpAddr>> for LoginSource {
     fn from(address: Option<IpAddr>) -> Self {
         Self {
             address,
-            device: None,
+            ..Self::default()
         }
     }
 }

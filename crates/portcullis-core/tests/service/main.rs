@@ -7,6 +7,7 @@ mod account_steps;
 mod accounts;
 mod audit;
 mod blocklist;
+mod devices_by_session;
 mod gate;
 mod guard;
 mod house;

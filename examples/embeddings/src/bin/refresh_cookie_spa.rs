@@ -29,12 +29,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .with_throttle(throttle.clone())
         .with_refresh_tokens(refresh_tokens.clone());
 
-    let mut cookie = TokenCookie::refresh_token().of_this_host();
-    // Browsers take a secure cookie from `http://localhost` too; leave this out elsewhere.
-    if std::env::var_os("INSECURE_COOKIE").is_some() {
-        cookie = TokenCookie::refresh_token();
-        cookie.secure = false;
-    }
+    // Secure, which browsers take from `http://localhost` too.
+    let cookie = TokenCookie::refresh_token().of_this_host();
     let endpoint = TokenEndpoint::new(authenticator, Arc::new(issuer))
         .with_throttle(throttle)
         .with_refresh_tokens(refresh_tokens, RefreshTransport::Cookie(cookie))?
