@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 #[cfg(target_os = "linux")]
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{fmt, registry};
@@ -44,6 +44,12 @@ fn main() -> ExitCode {
     let Ok(filter) = parts.join(",").parse::<Targets>() else {
         return Failure::config("--log takes a level, or module=level and more after commas")
             .report();
+    };
+    // It has a line at `ERROR` for each request that a stranger malforms.
+    let filter = if args.log.contains("actix_http") {
+        filter
+    } else {
+        filter.with_target("actix_http::h1::dispatcher", LevelFilter::OFF)
     };
     registry()
         .with(fmt::layer().with_writer(std::io::stderr))
