@@ -60,7 +60,7 @@ impl DeviceCookies {
     ///
     /// # Errors
     /// `InvalidConfig` if the key has fewer than 32 bytes, or can be guessed
-    /// ([`is_guessable`](crate::random::is_guessable)).
+    /// ([`is_guessable`]).
     pub fn new(key: &Secret) -> Result<Self, Error> {
         Ok(Self {
             current: mac(key)?,
