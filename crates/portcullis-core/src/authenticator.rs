@@ -484,11 +484,13 @@ impl Check {
         let class = Class::of(hasher, hash);
         let is_replaced = hasher.needs_rehash(hash)
             && hasher.covers(password, hash)
-            && hasher.attack_cost(hash) <= hasher.attack_cost(&self.decoy);
+            && hasher
+                .attack_cost(hash)
+                .zip(hasher.attack_cost(&self.decoy))
+                .is_some_and(|(old, new)| old <= new);
         let duration = self.clock.thread_time().saturating_sub(started);
         let mut too_long = None;
         match self.target.record(&class, duration) {
-            Rest::Nothing => {}
             Rest::Until(target) => self.clock.busy_wait(started.saturating_add(target)),
             Rest::TooLong => too_long = Some(duration),
         }

@@ -33,7 +33,8 @@ pub struct CommonPasswords {
 
 impl CommonPasswords {
     /// Blocks what is guessed in fewer than `guesses`. Default a million, below which zxcvbn calls a
-    /// password very guessable; [`Throttle`](crate::Throttle) lets about 10,000 a year through.
+    /// password very guessable. A stranger who is as patient as [`Throttle`](crate::Throttle) asks for
+    /// makes some 9,000 a year at one account: a failure is forgotten within the hour for each.
     #[must_use]
     pub fn with_least_guesses(mut self, guesses: u64) -> Self {
         self.least_guesses = guesses;

@@ -67,10 +67,10 @@ pub trait PasswordHasher: Debug + Send + Sync + 'static {
     /// What a guess at `hash` costs whoever has stolen it, where 1 is about a ten-thousandth of a second
     /// of a graphics card of 2022; `None` for a hash that cannot be checked.
     ///
-    /// The rows of the OWASP Password Storage Cheat Sheet cost 1, and so does bcrypt at cost 9: its
-    /// figures are those of Steve Thomas, "Minimum Password Settings"
-    /// (<https://tobtu.com/minimum-password-settings/>, December 2022), by which the built-in hashers
-    /// and schemes go.
+    /// The built-in hashers and schemes go by Steve Thomas, "Minimum Password Settings"
+    /// (<https://tobtu.com/minimum-password-settings/>, December 2022), from which the OWASP Password
+    /// Storage Cheat Sheet has its rows: those of Argon2id and PBKDF2 cost 1, as bcrypt at cost 9 does,
+    /// and those of scrypt 1.1 to 1.8.
     fn attack_cost(&self, hash: &PasswordHash) -> Option<f64>;
 
     /// Tells whether a match with `hash` is one with the whole of `password`. Default: yes.

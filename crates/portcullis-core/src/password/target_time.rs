@@ -35,8 +35,10 @@ impl Class {
 /// The durations of the last checks of each class of hashes, in processor time: a thread that is
 /// interrupted takes longer by as much whether it hashes or fills up.
 ///
-/// What is filled up takes one of those of the dearest class, each in its turn, and not their mean:
-/// otherwise the *spread* of the durations would tell classes apart.
+/// A check takes as long as the longest of its own duration and one remembered duration of each other
+/// class, so that all take what is the longest of one duration of each class, whichever was checked. Where
+/// one class is dearer than all others that is its own duration; where two lie close together neither
+/// can be told by its mean or by its *spread*.
 #[derive(Debug)]
 pub(crate) struct TargetTime {
     limit: Duration,
@@ -57,9 +59,7 @@ struct Known {
 /// How long a check is still to take.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Rest {
-    /// As long as it has taken, as it is one of the dearest.
-    Nothing,
-    /// Until it has taken so long.
+    /// Until it has taken so long, if it has not yet.
     Until(Duration),
     /// It takes longer than is hidden.
     TooLong,
@@ -105,15 +105,15 @@ impl TargetTime {
             place
         });
         classes[place].record(duration);
-        let is_hidden = |(place, known): &(usize, &Known)| *place == 0 || known.least <= self.limit;
-        let hidden = classes.iter().enumerate().filter(is_hidden);
-        let dearest = hidden.max_by_key(|(_, known)| known.least);
-        match dearest.map(|(dearest, _)| dearest) {
-            Some(dearest) if dearest == place => Rest::Nothing,
-            _ if place > 0 && classes[place].least > self.limit => Rest::TooLong,
-            Some(dearest) => Rest::Until(classes[dearest].next()),
-            None => Rest::Nothing,
+        if place > 0 && classes[place].least > self.limit {
+            return Rest::TooLong;
         }
+        let others = classes
+            .iter_mut()
+            .enumerate()
+            .filter(|(other, known)| *other != place && (*other == 0 || known.least <= self.limit));
+        let longest = others.map(|(_, known)| known.next()).max();
+        Rest::Until(longest.unwrap_or_default())
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Known>> {

@@ -21,8 +21,9 @@ use crate::password::{Arena, HashScheme, PasswordHash, Verdict, compare, corrupt
 /// | passlib | `$bcrypt-sha256$v=2,t=2b,r=12$...`, `$bcrypt-sha256$2b,12$...` |
 ///
 /// Bare bcrypt reads only the first 72 bytes of a password, so every password that begins with
-/// them matches, as it always did; see [`refusing_long_passwords`](Self::refusing_long_passwords). A NUL byte is one like any other, as in the `bcrypt` package
-/// since 4.0; C libraries, which end the password there, cannot have made a hash of one.
+/// them matches, as it always did, unless [told to refuse](Self::refusing_long_passwords). A NUL byte
+/// is one like any other, as in the `bcrypt` package since 4.0; C libraries, which end the password
+/// there, cannot have made a hash of one.
 ///
 /// `$2x$` marks hashes made with the sign extension bug of `crypt_blowfish` before 1.1
 /// (CVE-2011-2483): they are checked with that bug.
@@ -109,7 +110,7 @@ impl HashScheme for BcryptScheme {
     fn attack_cost(&self, hash: &PasswordHash) -> Option<f64> {
         let stored = StoredHash::parse(hash.expose()).ok()?;
         let cost = i32::try_from(stored.cost).ok()?;
-        Some(2_f64.powi(cost - 9))
+        Some(2_f64.powi(cost - LOG2_ROUNDS_AT_COST_1))
     }
 
     fn covers(&self, password: &[u8], hash: &PasswordHash) -> bool {
@@ -117,6 +118,8 @@ impl HashScheme for BcryptScheme {
     }
 }
 
+/// By <https://tobtu.com/minimum-password-settings/>.
+const LOG2_ROUNDS_AT_COST_1: i32 = 9;
 const MIN_COST: u32 = 4;
 const MAX_COST: u32 = 31;
 /// In characters.

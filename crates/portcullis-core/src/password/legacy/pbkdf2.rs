@@ -78,12 +78,7 @@ impl HashScheme for Pbkdf2Scheme {
 
     fn attack_cost(&self, hash: &PasswordHash) -> Option<f64> {
         let stored = StoredHash::parse(hash.expose()).ok()?;
-        let iterations = match stored.digest {
-            Digest::Sha1 => 1_300_000.0,
-            Digest::Sha256 => 600_000.0,
-            Digest::Sha512 => 210_000.0,
-        };
-        Some(f64::from(stored.iterations) / iterations)
+        Some(f64::from(stored.iterations) / stored.digest.iterations_at_cost_1())
     }
 }
 
@@ -101,6 +96,15 @@ impl Digest {
             "sha256" => Ok(Self::Sha256),
             "sha512" => Ok(Self::Sha512),
             _ => Err(corrupt("its PBKDF2 digest is unknown")),
+        }
+    }
+
+    /// By <https://tobtu.com/minimum-password-settings/>.
+    fn iterations_at_cost_1(self) -> f64 {
+        match self {
+            Self::Sha1 => 1_300_000.0,
+            Self::Sha256 => 600_000.0,
+            Self::Sha512 => 210_000.0,
         }
     }
 
