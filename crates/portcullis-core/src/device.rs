@@ -15,7 +15,6 @@ use crate::error::{Error, ErrorKind};
 use crate::random::{OsRandom, SecureRandom, is_guessable, random_bytes};
 use crate::secret::Secret;
 use crate::store::{FamilyKey, Username};
-use crate::throttle::{DEVICE_LEN, KNOWN_FOR};
 
 /// Makes and checks the cookies by which a [`Throttle`](crate::Throttle) knows devices, as the OWASP
 /// Cheat Sheet "Device Cookies" describes.
@@ -233,3 +232,9 @@ const MOST_COOKIES: usize = 4;
 
 /// By how much the clocks of nodes may differ.
 const MAX_SKEW: Duration = Duration::from_secs(300);
+
+/// Bytes of the name of a device.
+pub(crate) const DEVICE_LEN: usize = 16;
+
+/// For how long a device, or an address, stays known.
+pub(crate) const KNOWN_FOR: Duration = Duration::from_secs(90 * 24 * 3600);

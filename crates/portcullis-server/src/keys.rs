@@ -1,4 +1,4 @@
-//! Where the key that signs tokens comes from.
+//! Where the keys for tokens and devices come from.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use portcullis::device::DeviceCookies;
-use portcullis::jwt::{SigningKey, VerifyingKey, read_secret};
+use portcullis::jwt::{SigningKey, VerifyingKey};
 use portcullis::random::SecureRandom;
 use portcullis::{Error, OsRandom, Secret};
 use tempfile::NamedTempFile;
@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::args::{KeyArgs, ThrottleArgs};
 use crate::failure::Failure;
+use crate::secret_file;
 
 /// 256 bits, as many as HS256 can use (RFC 7518 §3.2).
 const SECRET_BYTES: usize = 32;
@@ -24,7 +25,7 @@ pub(crate) fn signing_key(args: &KeyArgs, store_url: &str) -> Result<SigningKey,
         return hs256(file, "--jwt-secret-file");
     }
     if let Some(file) = &args.jwt_key_file {
-        let pem = read(file, "--jwt-key-file")?;
+        let pem = secret_file::bytes(file, "--jwt-key-file")?;
         return SigningKey::from_ed25519_pem(&pem).map_err(|error| unusable(file, &error));
     }
     match database_path(store_url)? {
@@ -47,7 +48,7 @@ pub(crate) fn accepted(args: &KeyArgs) -> Result<Vec<VerifyingKey>, Failure> {
         Ok(key.verifying_key().clone())
     });
     let keys = args.jwt_accept_key_file.iter().map(|file| {
-        let pem = read(file, "--jwt-accept-key-file")?;
+        let pem = secret_file::bytes(file, "--jwt-accept-key-file")?;
         VerifyingKey::from_ed25519_pem(&pem).map_err(|error| unusable(file, &error))
     });
     secrets.chain(keys).collect()
@@ -103,7 +104,7 @@ fn create(file: &Path) -> io::Result<()> {
 }
 
 fn hs256(file: &Path, flag: &str) -> Result<SigningKey, Failure> {
-    let secret = read_secret(file).map_err(|error| unreadable(&error, flag))?;
+    let secret = secret_file::bytes(file, flag)?;
     SigningKey::from_hs256_secret(&secret).map_err(|error| unusable(file, &error))
 }
 
@@ -113,7 +114,7 @@ pub(crate) fn devices(args: &ThrottleArgs) -> Result<Option<DeviceCookies>, Fail
         return Ok(None);
     };
     let read = |file: &Path, flag| {
-        let secret = read_text(file, flag)?;
+        let secret = secret_file::text(file, flag)?;
         Ok::<_, Failure>(Secret::from(secret.as_str().to_owned()))
     };
     let devices = DeviceCookies::new(&read(file, "--device-key-file")?);
@@ -125,26 +126,6 @@ pub(crate) fn devices(args: &ThrottleArgs) -> Result<Option<DeviceCookies>, Fail
             .map_err(|error| unusable(file, &error))?;
     }
     Ok(Some(devices))
-}
-
-/// Reads a secret that is text.
-pub(crate) fn read_text(file: &Path, flag: &str) -> Result<Zeroizing<String>, Failure> {
-    let secret = read_secret(file).map_err(|error| unreadable(&error, flag))?;
-    let text = str::from_utf8(&secret).map_err(|_| {
-        Failure::config(format!(
-            "the file {} of {flag} is not text: write it in UTF-8",
-            file.display()
-        ))
-    })?;
-    Ok(Zeroizing::new(text.to_owned()))
-}
-
-fn read(file: &Path, flag: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    read_secret(file).map_err(|error| unreadable(&error, flag))
-}
-
-fn unreadable(error: &Error, flag: &str) -> Failure {
-    Failure::config(format!("{} with {flag}", error.message()))
 }
 
 fn unusable(file: &Path, error: &Error) -> Failure {

@@ -20,6 +20,7 @@ mod failure;
 mod import;
 mod keys;
 mod migrate;
+mod secret_file;
 mod serve;
 mod tokens;
 mod user;

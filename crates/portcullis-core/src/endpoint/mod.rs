@@ -4,11 +4,17 @@
 //! to an application that answers by itself; the grants are forms that have been read.
 
 mod grant;
-pub(crate) use grant::LoginTerms;
 pub use grant::{Grant, GrantTypePolicy, PasswordGrant, RefreshTokenGrant};
 
 mod outcome;
 pub use outcome::{Login, TokenRefusal};
 
+mod password;
+
+mod request;
+pub use request::{LoginOrigin, LoginRequest};
+
+mod session;
+
 mod token_endpoint;
-pub use token_endpoint::{LoginOrigin, LoginRequest, TokenEndpoint};
+pub use token_endpoint::TokenEndpoint;

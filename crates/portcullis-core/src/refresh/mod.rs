@@ -1,26 +1,31 @@
 //! Refresh tokens: each is good once, for an access token and the next refresh token.
 
 use std::cmp::Reverse;
-use std::net::{IpAddr, Ipv6Addr};
-use std::num::NonZeroU32;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
 use zeroize::Zeroizing;
 
 use crate::clock::{Clock, SystemClock, UnixTime, unix_time};
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::housekeeping::Housekeeping;
 use crate::random::{OsRandom, SecureRandom, random_bytes};
-use crate::secret::Secret;
 use crate::store::{FamilyKey, FamilyRecord, RefreshStore, UserId};
-use crate::token::{TokenRequest, short_client_id};
+use crate::token::TokenRequest;
 
 mod family;
+mod good;
+mod policy;
+mod session;
 
-use family::{Family, Login, Nonce, Standing, Token, TokenSecret};
+use family::{Family, Login, Standing, Token, TokenSecret};
+pub use good::{GoodRefreshToken, RefreshToken};
+pub(crate) use good::{LookedUp, SentToken};
+pub use policy::RefreshPolicy;
+pub(crate) use session::NewSession;
+pub use session::Session;
+use session::{key_of, shortened};
 
 /// Issues refresh tokens and redeems them (RFC 6749 §6), each once (RFC 9700 §4.14.2).
 ///
@@ -392,264 +397,6 @@ impl RefreshTokens {
     }
 }
 
-/// A session that has a name, and no record yet.
-pub(crate) struct NewSession(Token);
-
-impl NewSession {
-    pub(crate) fn id(&self) -> String {
-        id_of(&self.0.key())
-    }
-}
-
-/// A login that goes on: what is known of it, for its user to see. All of it goes with the session.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Session {
-    /// Its name, which is the `sid` of its access tokens.
-    pub id: String,
-    /// When the user logged in.
-    pub begun_at: SystemTime,
-    /// When it was refreshed last, or begun.
-    pub used_at: SystemTime,
-    /// When it ends if it is not used.
-    pub expires_at: SystemTime,
-    /// The client that logged in, if it said so. It was not authenticated.
-    pub client_id: Option<String>,
-    /// Where it was used last: a network of IPv4 of 24 bits, or of IPv6 of 48, such as `192.0.2.0/24`.
-    pub source: Option<String>,
-}
-
-impl Session {
-    fn new(key: &FamilyKey, family: Family) -> Self {
-        Self {
-            id: id_of(key),
-            begun_at: time(family.begun_at),
-            used_at: time(family.used_at),
-            expires_at: time(family.expires_at),
-            client_id: family.client_id,
-            source: family.source,
-        }
-    }
-}
-
-/// The name of a session. It is no token, and none can be made of it.
-fn id_of(key: &FamilyKey) -> String {
-    BASE64URL.encode(key.as_bytes())
-}
-
-fn key_of(session_id: &str) -> Option<FamilyKey> {
-    let mut key = [0; 32];
-    // Other names are shorter.
-    (session_id.len() == SESSION_ID_LEN).then_some(())?;
-    BASE64URL.decode_slice(session_id, &mut key).ok()?;
-    Some(FamilyKey::from_bytes(key))
-}
-
-/// Of an address, as much as tells a user where it was: a network, and not a household.
-fn shortened(address: IpAddr) -> String {
-    match address.to_canonical() {
-        IpAddr::V4(address) => {
-            let [a, b, c, _] = address.octets();
-            format!("{a}.{b}.{c}.0/24")
-        }
-        IpAddr::V6(address) => {
-            let [a, b, c, ..] = address.segments();
-            format!("{}/48", Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0))
-        }
-    }
-}
-
-/// A text that was sent and has the form of a refresh token: only then is it looked up.
-#[derive(Debug)]
-pub(crate) struct SentToken(Token);
-
-impl SentToken {
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        Token::parse(text).map(Self)
-    }
-}
-
-/// What a refresh token that was sent is worth.
-pub(crate) enum LookedUp {
-    /// It is unknown, expired or revoked.
-    Bad,
-    Good(Box<GoodRefreshToken>),
-    /// It was used before, and so what came of its login has been revoked.
-    Reused {
-        subject: UserId,
-    },
-}
-
-/// A refresh token that was sent, and is good.
-#[derive(Debug)]
-#[must_use = "nothing has changed until it is rotated"]
-pub struct GoodRefreshToken {
-    tokens: RefreshTokens,
-    subject: UserId,
-    token: Token,
-    /// What was there when it was looked up.
-    record: FamilyRecord,
-    family: Family,
-    /// Of a token that was replaced a moment ago.
-    nonce: Option<Nonce>,
-    /// Where it was sent from.
-    source: Option<String>,
-}
-
-impl GoodRefreshToken {
-    /// Who logged in.
-    #[must_use]
-    pub fn subject(&self) -> &UserId {
-        &self.subject
-    }
-
-    /// Whether this was given to the client that sends it, as far as both have said which they are:
-    /// a client is not authenticated, and need not say (RFC 6749 §3.2.1).
-    pub(crate) fn is_of_client(&self, client_id: Option<&str>) -> bool {
-        let sent = short_client_id(client_id);
-        sent.is_none() || self.client_id().is_none() || sent == self.client_id()
-    }
-
-    /// The client that logged in, if it said so.
-    #[must_use]
-    pub fn client_id(&self) -> Option<&str> {
-        self.family.client_id.as_deref()
-    }
-
-    /// The scopes that were granted to the login. A refresh can narrow but not widen them.
-    #[must_use]
-    pub fn scopes(&self) -> &[String] {
-        &self.family.scopes
-    }
-
-    /// The name of the login, the same for all tokens that come of it.
-    #[must_use]
-    pub fn session_id(&self) -> String {
-        id_of(&self.token.key())
-    }
-
-    /// Notes that it is used from `address`.
-    pub(crate) fn used_from(mut self, address: Option<IpAddr>) -> Self {
-        self.source = address.map(shortened);
-        self
-    }
-
-    /// The user's cut-off ([`Credential::tokens_valid_from`](crate::Credential::tokens_valid_from)) as
-    /// it stood at the login. Once the user's is a later one, the token is no good.
-    #[must_use]
-    pub fn cut_off(&self) -> SystemTime {
-        UnixTime::from_micros(self.family.cut_off)
-            .unwrap_or(UnixTime::MAX)
-            .to_system()
-    }
-
-    /// Puts another token in the place of this one. `None` if somebody has revoked it meanwhile, or
-    /// used its successor.
-    ///
-    /// Do this last: whatever fails before, the client can send the same token again.
-    ///
-    /// Cancellation safe: dropped half-way, the token is replaced or not; within
-    /// [`RefreshPolicy::retry_window`] the client may send it again either way.
-    ///
-    /// # Errors
-    /// As [`RefreshStore::replace`] and [`RefreshStore::find`]; `Unavailable` without randomness, and
-    /// if what the store finds is not what is there.
-    pub async fn rotate(self) -> Result<Option<RefreshToken>, Error> {
-        let Self {
-            tokens,
-            token,
-            record,
-            family,
-            nonce,
-            source,
-            ..
-        } = self;
-        let key = token.key();
-        let now = millis(tokens.clock.now())?;
-        let (nonce, rotated, is_there) = match nonce {
-            Some(nonce) => {
-                let is_there = tokens.is_there(&key, &record, &family).await?;
-                (nonce, family, is_there)
-            }
-            None => {
-                let nonce = Nonce::new(*tokens.random_bytes()?);
-                let rotated = family.rotate(&token.secret, nonce, source, now, &tokens.policy);
-                let (new, expires_at) = (write(&rotated)?, time(rotated.expires_at));
-                let replaced = tokens.store.replace(&key, &record, &new, expires_at);
-                (nonce, rotated, replaced.await?)
-            }
-        };
-        if is_there {
-            tokens.clean_up().await;
-            return Ok(Some(RefreshToken::new(
-                &token.successor(&nonce),
-                &rotated,
-                now,
-            )));
-        }
-        // Somebody was quicker. That is no sign of a thief: the token was good when it came.
-        let Some((found, family)) = tokens.find(&key).await? else {
-            return Ok(None);
-        };
-        if found == record {
-            return Err(lags_behind());
-        }
-        Ok(match tokens.standing(&family, &token)? {
-            Standing::Replaced(nonce) => {
-                Some(RefreshToken::new(&token.successor(&nonce), &family, now))
-            }
-            _ => None,
-        })
-    }
-}
-
-/// A freshly issued refresh token.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct RefreshToken {
-    /// The token itself.
-    pub token: Secret,
-    /// How long it is good, if it is not used.
-    pub expires_in: Duration,
-}
-
-impl RefreshToken {
-    fn new(token: &Token, family: &Family, now: u64) -> Self {
-        Self {
-            token: token.text(),
-            expires_in: Duration::from_millis(family.expires_at.saturating_sub(now)),
-        }
-    }
-}
-
-/// How long refresh tokens are good.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct RefreshPolicy {
-    /// How long a token is good that is not used (RFC 9700 §4.14.2). Default 30 days.
-    pub idle_lifetime: Duration,
-    /// How long after the login there are new ones. Default 90 days. NIST SP 800-63B-4 §2.1.3 would
-    /// have no more than 30 where a password is all that it takes.
-    pub absolute_lifetime: Duration,
-    /// How long a token may be sent again that has been replaced. Default 10 seconds. Clocks of
-    /// nodes that share a store must differ by far less.
-    pub retry_window: Duration,
-    /// How many sessions a user may have; the oldest are ended. Logins at the same time may pass it, up to
-    /// the next. Each login then lists the user's sessions. Default any number.
-    pub max_sessions: Option<NonZeroU32>,
-}
-
-impl Default for RefreshPolicy {
-    fn default() -> Self {
-        Self {
-            idle_lifetime: Duration::from_secs(30 * 24 * 60 * 60),
-            absolute_lifetime: Duration::from_secs(90 * 24 * 60 * 60),
-            retry_window: Duration::from_secs(10),
-            max_sessions: None,
-        }
-    }
-}
-
 fn read(record: &FamilyRecord) -> Result<Family, Error> {
     serde_json::from_str(record.as_str()).map_err(|source| {
         // What it is that makes no sense may be a hash.
@@ -687,9 +434,6 @@ fn time(millis: u64) -> SystemTime {
         .unwrap_or(UnixTime::MAX)
         .to_system()
 }
-
-/// Of a session's name: 256 bits in base64url.
-const SESSION_ID_LEN: usize = 43;
 
 /// Nobody looks at more, and where sessions are limited there are far fewer.
 const MOST_LISTED: u32 = 10_000;

@@ -4,8 +4,9 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use super::ThrottlePolicy;
-use super::client::{Client, Place};
+use super::client::{Client, Place, SPELLING_LEN};
 use crate::clock::UnixTime;
+use crate::device::KNOWN_FOR;
 
 /// The attempts on one account.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -373,9 +374,6 @@ pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Bytes of the name of a spelling. Two that have the same share their room in a record, no more.
-pub(super) const SPELLING_LEN: usize = 4;
-
 /// How many addresses of an account are known at most: what is stored must not grow.
 pub(super) const ADDRESSES: usize = 8;
 
@@ -383,9 +381,6 @@ pub(super) const ADDRESSES: usize = 8;
 pub(super) const DEVICES: usize = 4;
 
 pub(super) const SLOTS: usize = ADDRESSES + DEVICES;
-
-/// For how long a place stays known.
-pub(crate) const KNOWN_FOR: Duration = Duration::from_secs(90 * 24 * 3600);
 
 /// Failures are forgotten an hour for each after the last. So a name that was tried once takes no
 /// room for long, whoever waits for it has one try an hour on average, and what few failures were

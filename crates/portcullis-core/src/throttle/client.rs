@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use sha2::{Digest, Sha256};
 
-use super::attempts::SPELLING_LEN;
+use crate::device::DEVICE_LEN;
 use crate::store::Username;
 
 /// Where an attempt comes from, as told apart within the record of one account.
@@ -98,5 +98,5 @@ fn tag<const LEN: usize>(kind: &[u8], what: &[u8], username: &str) -> [u8; LEN] 
 /// Bytes. To have an address that looks like one of another's takes 2^61 tries, and that address.
 pub(super) const TAG_LEN: usize = 8;
 
-/// Bytes of the name of a device.
-pub(crate) const DEVICE_LEN: usize = 16;
+/// Bytes of the name of a spelling. Two that have the same share their room in a record, no more.
+pub(super) const SPELLING_LEN: usize = 4;

@@ -4,8 +4,8 @@
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
 
-use super::attempts::{ADDRESSES, Attempts, Count, Known, SLOTS, SPELLING_LEN};
-use super::client::{Place, TAG_LEN};
+use super::attempts::{ADDRESSES, Attempts, Count, Known, SLOTS};
+use super::client::{Place, SPELLING_LEN, TAG_LEN};
 use crate::store::ThrottleRecord;
 
 impl Attempts {

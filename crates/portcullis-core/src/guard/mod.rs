@@ -5,16 +5,20 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use thiserror::Error;
-
 use crate::adapter::RequestHead;
 use crate::clock::UnixTime;
 use crate::cookie::cookie_values;
-use crate::error::{Error, ErrorKind};
 use crate::refresh::RefreshTokens;
-use crate::responder::{Answer, FastApi, Reply, Responder};
+use crate::responder::{FastApi, Responder};
 use crate::store::{Credential, CredentialStore, UserStatus};
 use crate::token::{Claims, TokenVerifier};
+
+mod head;
+pub use head::bearer_token;
+use head::{is_from_another_site, token_after};
+
+mod refusal;
+pub use refusal::{BearerRefusal, BearerRejection};
 
 /// Lets requests through that carry a valid access token (RFC 6750 §2.1).
 ///
@@ -160,7 +164,7 @@ impl BearerGuard {
         head: &RequestHead<'_>,
     ) -> Result<Option<Bearer>, BearerRejection> {
         match self.admit(head).await {
-            Err(rejection) if matches!(rejection.refusal, BearerRefusal::NotAuthenticated) => {
+            Err(rejection) if matches!(rejection.refusal(), BearerRefusal::NotAuthenticated) => {
                 Ok(None)
             }
             admitted => admitted.map(Some),
@@ -201,12 +205,16 @@ impl BearerGuard {
     }
 
     async fn verify(&self, token: &str) -> Result<Bearer, BearerRefusal> {
-        let claims = self.verifier.verify(token).await.map_err(refusal)?;
+        let claims = self
+            .verifier
+            .verify(token)
+            .await
+            .map_err(BearerRefusal::of)?;
         if let Some(sessions) = &self.sessions
             && !sessions
                 .goes_on(claims.sid.as_deref())
                 .await
-                .map_err(refusal)?
+                .map_err(BearerRefusal::of)?
         {
             return Err(BearerRefusal::InvalidToken);
         }
@@ -215,7 +223,7 @@ impl BearerGuard {
                 store
                     .find_by_id(&claims.sub)
                     .await
-                    .map_err(refusal)?
+                    .map_err(BearerRefusal::of)?
                     .filter(|credential| admits(credential, &claims))
                     .ok_or(BearerRefusal::InvalidToken)?,
             ),
@@ -328,132 +336,6 @@ impl Bearer {
     }
 }
 
-/// Why a [`BearerGuard`] did not let a request through.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum BearerRefusal {
-    /// The token is in a cookie, and the request comes from another site.
-    #[error("the request comes from another site")]
-    CrossSite,
-    /// Whether the token is good could not be found out.
-    #[error("the access token could not be checked")]
-    Failed(#[source] Error),
-    /// The token is good, but not for this (RFC 6750 §3.1, `insufficient_scope`).
-    #[error("the access token does not have the scope that is needed")]
-    InsufficientScope {
-        /// The scope that is needed.
-        scope: String,
-    },
-    /// There is a token, but it is not (or no longer) good (RFC 6750 §3.1, `invalid_token`).
-    #[error("the access token is not valid")]
-    InvalidToken,
-    /// There is no token.
-    #[error("no access token was sent")]
-    NotAuthenticated,
-}
-
-/// A refusal of a [`BearerGuard`], and the reply that its [`Responder`] has for it.
-#[derive(Debug)]
-pub struct BearerRejection {
-    refusal: BearerRefusal,
-    reply: Reply,
-}
-
-impl BearerRejection {
-    fn new(refusal: BearerRefusal, responder: &dyn Responder) -> Self {
-        let reply = responder.respond(Answer::Bearer(&refusal));
-        Self { refusal, reply }
-    }
-
-    /// For an adapter that is asked for a [`Bearer`] by an app without a [`BearerGuard`]: a failure,
-    /// which is logged with the `advice` to the developer.
-    #[must_use]
-    pub fn without_guard(advice: &'static str) -> Self {
-        let refusal = refusal(Error::new(ErrorKind::InvalidConfig, advice));
-        Self::new(refusal, &FastApi::new())
-    }
-
-    /// Why the request was refused.
-    #[must_use]
-    pub fn refusal(&self) -> &BearerRefusal {
-        &self.refusal
-    }
-
-    /// The reply for the client.
-    #[must_use]
-    pub fn reply(&self) -> &Reply {
-        &self.reply
-    }
-}
-
-impl fmt::Display for BearerRejection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.refusal.fmt(f)
-    }
-}
-
-impl std::error::Error for BearerRejection {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.refusal.source()
-    }
-}
-
-/// Takes the token out of an `Authorization` header, exactly as the `OAuth2PasswordBearer` of
-/// FastAPI 0.165.0 does; `None` is its "Not authenticated".
-///
-/// The scheme is what stands before the first space, and the token all that follows, trimmed:
-/// `Bearer` alone has the empty token, which no verifier accepts. Header bytes are Latin-1.
-///
-/// ```
-/// use portcullis_core::guard::bearer_token;
-///
-/// assert_eq!(bearer_token(Some(b"bearer  a.b.c")).as_deref(), Some("a.b.c"));
-/// assert_eq!(bearer_token(Some(b"Bearer")).as_deref(), Some(""));
-/// assert_eq!(bearer_token(Some(b"Basic YTpi")), None);
-/// assert_eq!(bearer_token(None), None);
-/// ```
-#[must_use]
-pub fn bearer_token(authorization: Option<&[u8]>) -> Option<Cow<'_, str>> {
-    token_after("Bearer", authorization)
-}
-
-fn token_after<'a>(scheme: &str, authorization: Option<&'a [u8]>) -> Option<Cow<'a, str>> {
-    let mut parts = authorization?.splitn(2, |&byte| byte == b' ');
-    // No other Latin-1 letter becomes an ASCII one in lower case, as Python has it.
-    if !parts.next()?.eq_ignore_ascii_case(scheme.as_bytes()) {
-        return None;
-    }
-    let mut token = parts.next().unwrap_or_default();
-    while let [byte, rest @ ..] = token
-        && is_space(*byte)
-    {
-        token = rest;
-    }
-    while let [rest @ .., byte] = token
-        && is_space(*byte)
-    {
-        token = rest;
-    }
-    Some(match str::from_utf8(token) {
-        Ok(ascii) if ascii.is_ascii() => Cow::from(ascii),
-        _ => token.iter().copied().map(char::from).collect(),
-    })
-}
-
-fn refusal(error: Error) -> BearerRefusal {
-    if error.kind() == ErrorKind::InvalidToken {
-        return BearerRefusal::InvalidToken;
-    }
-    error.log("an access token could not be checked");
-    BearerRefusal::Failed(error)
-}
-
-/// What Python's `str.strip` takes away, of Latin-1. Unlike Rust, it counts the separators
-/// U+001C to U+001F.
-fn is_space(byte: u8) -> bool {
-    matches!(byte, b'\t'..=b'\r' | 0x1C..=b' ' | 0x85 | 0xA0)
-}
-
 /// Tells whether a token with these claims is still good for the user as stored.
 ///
 /// Cut-offs are compared by value: no clock is asked, and a token that was made in the instant of a
@@ -469,27 +351,6 @@ fn admits(credential: &Credential, claims: &Claims) -> bool {
         }
     };
     credential.status == UserStatus::Enabled && in_time
-}
-
-/// Whether a request that changes something shows that another site has triggered it.
-fn is_from_another_site(head: &RequestHead<'_>) -> bool {
-    // RFC 9110 §9.2.1.
-    if matches!(head.method(), "GET" | "HEAD" | "OPTIONS" | "TRACE") {
-        return false;
-    }
-    if let Some(site) = head.header("sec-fetch-site") {
-        return !matches!(site, b"same-origin" | b"same-site" | b"none");
-    }
-    // Browsers without Fetch Metadata send the origin with what they post.
-    let Some(origin) = head.header("origin") else {
-        return false;
-    };
-    let host = head.host().unwrap_or_default();
-    let authority = origin
-        .windows(3)
-        .position(|window| window == b"://")
-        .map(|at| &origin[at + 3..]);
-    !authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host))
 }
 
 /// More cookies than a browser has reason to send; each costs a verification.

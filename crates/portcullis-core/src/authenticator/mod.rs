@@ -1,6 +1,5 @@
 //! Turns a username and a password into a user, or into one refusal for every reason.
 
-use std::collections::HashSet;
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
@@ -8,15 +7,17 @@ use std::time::{Duration, SystemTime};
 
 use crate::adapter::Caller;
 use crate::audit::RefusedBecause;
-use crate::clock::Clock;
 use crate::error::{Error, ErrorKind};
-use crate::password::{
-    Arena, Blocklist, Class, HashPool, MAX_PASSWORD_BYTES, PasswordHash, PasswordHasher, Rest,
-    TargetTime, Verdict,
-};
+use crate::password::{Blocklist, Class, HashPool, MAX_PASSWORD_BYTES, PasswordHash, TargetTime};
 use crate::secret::Secret;
 use crate::store::{Credential, CredentialStore, UserId, UserStatus, Username};
-use crate::token::is_scope_token;
+
+mod check;
+mod user;
+
+use check::{Check, Outcome};
+pub use user::AuthenticatedUser;
+pub(crate) use user::RecalledUser;
 
 /// Checks passwords. The only place that decides whether one is right.
 ///
@@ -348,100 +349,6 @@ pub(crate) enum DisabledUsers {
     Refused,
 }
 
-/// A user whose password has just been checked. Having one is the proof.
-#[derive(Clone, Debug)]
-pub struct AuthenticatedUser {
-    credential: Credential,
-    authenticated_at: SystemTime,
-    has_blocked_password: bool,
-}
-
-impl AuthenticatedUser {
-    /// The stable name of the user.
-    #[must_use]
-    pub fn user_id(&self) -> &UserId {
-        &self.credential.user_id
-    }
-
-    /// The username as stored.
-    #[must_use]
-    pub fn username(&self) -> &Username {
-        &self.credential.username
-    }
-
-    /// Whether the user is enabled. Only a [`LoginGate`](crate::LoginGate) that asks for it meets one
-    /// who is not.
-    #[must_use]
-    pub fn status(&self) -> UserStatus {
-        self.credential.status
-    }
-
-    /// The user as stored when the login was checked.
-    #[must_use]
-    pub fn credential(&self) -> &Credential {
-        &self.credential
-    }
-
-    /// When the user was looked up. What was changed since, such as the password, this proof does
-    /// not know of.
-    #[must_use]
-    pub fn authenticated_at(&self) -> SystemTime {
-        self.authenticated_at
-    }
-
-    /// Whether the password is in the blocklist that the [`Authenticator`] was given; `false` without one.
-    #[must_use]
-    pub fn has_blocked_password(&self) -> bool {
-        self.has_blocked_password
-    }
-
-    /// The scopes to grant: those of `requested` that the user may have, or all of them if none
-    /// were asked for (RFC 6749 §3.3). FastAPI itself leaves the scopes of the form alone.
-    #[must_use]
-    pub fn grant_scopes<'a>(&self, requested: impl IntoIterator<Item = &'a str>) -> Vec<String> {
-        grant_scopes(&self.credential, requested)
-    }
-
-    pub(crate) fn into_credential(self) -> Credential {
-        self.credential
-    }
-}
-
-/// A user who logged in before, and may still be taken for logged in.
-#[derive(Debug)]
-pub(crate) struct RecalledUser {
-    pub(crate) credential: Credential,
-    pub(crate) recalled_at: SystemTime,
-}
-
-impl RecalledUser {
-    /// Of the scopes `granted` before those that the user still may have, and that are among
-    /// `requested` if any are (RFC 6749 §6).
-    pub(crate) fn narrow_scopes<'a>(
-        &self,
-        granted: &[String],
-        requested: impl IntoIterator<Item = &'a str>,
-    ) -> Vec<String> {
-        let mut scopes = grant_scopes(&self.credential, requested);
-        scopes.retain(|scope| granted.contains(scope));
-        scopes
-    }
-}
-
-fn grant_scopes<'a>(
-    user: &Credential,
-    requested: impl IntoIterator<Item = &'a str>,
-) -> Vec<String> {
-    let requested: HashSet<&str> = requested.into_iter().collect();
-    user.scopes
-        .iter()
-        // Another would be several, or none, in a token that writes scopes in one line.
-        .filter(|scope| is_scope_token(scope))
-        .filter(|scope| requested.is_empty() || requested.contains(scope.as_str()))
-        .cloned()
-        .collect()
-}
-
 /// An optimised hash at OWASP's parameters takes 15 to 50 ms on a server, and one that is not 250.
 const SLOW_FOR_A_DEBUG_BUILD: Duration = Duration::from_millis(120);
 
@@ -450,85 +357,3 @@ const LONGEST_CHECK: Duration = Duration::from_secs(1);
 
 /// Users whose hashes are looked at: some few kinds cover nearly all.
 const SAMPLE: usize = 1_000;
-
-/// The work on a hashing thread.
-struct Check {
-    password: Secret,
-    // Whether a match would log anybody in. Nothing before the verdict depends on it.
-    acceptable: bool,
-    stored: Option<PasswordHash>,
-    decoy: Arc<PasswordHash>,
-    clock: Arc<dyn Clock>,
-    target: Arc<TargetTime>,
-    // With the name of the user whom it is asked about.
-    blocklist: Option<(Arc<dyn Blocklist>, Username)>,
-}
-
-impl Check {
-    fn run(self, hasher: &dyn PasswordHasher, arena: &mut Arena) -> Result<Checked, Error> {
-        let started = self.clock.thread_time();
-        let password = self.password.expose().as_bytes();
-        let mut hash = self.stored.as_ref().unwrap_or(&self.decoy);
-        let mut corrupt = None;
-        let verdict = match hasher.verify(password, hash, arena) {
-            Ok(verdict) => verdict,
-            // One user's hash is broken, and the answer must not tell whose: it is as if there were
-            // none, in all that follows too.
-            Err(error) if error.kind() == ErrorKind::Corrupt => {
-                corrupt = Some(error);
-                hash = &self.decoy;
-                hasher.verify(password, hash, arena)?
-            }
-            Err(error) => return Err(error),
-        };
-        let class = Class::of(hasher, hash);
-        let is_replaced = hasher.needs_rehash(hash)
-            && hasher.covers(password, hash)
-            && hasher
-                .attack_cost(hash)
-                .zip(hasher.attack_cost(&self.decoy))
-                .is_some_and(|(old, new)| old <= new);
-        let duration = self.clock.thread_time().saturating_sub(started);
-        let mut too_long = None;
-        match self.target.record(&class, duration) {
-            Rest::Until(target) => self.clock.busy_wait(started.saturating_add(target)),
-            Rest::TooLong => too_long = Some(duration),
-        }
-        let outcome = if let Some(error) = corrupt {
-            Outcome::Corrupt(error)
-        } else if verdict == Verdict::Mismatch || !self.acceptable {
-            Outcome::Refused
-        } else {
-            let rehash = if is_replaced {
-                hasher.hash(password, arena).ok()
-            } else {
-                None
-            };
-            // Only now: before, the time would tell of a disabled user that the password is right.
-            let is_blocked = self
-                .blocklist
-                .is_some_and(|(blocklist, name)| blocklist.blocks(&self.password, &name));
-            Outcome::Accepted {
-                rehash: self.stored.zip(rehash),
-                is_blocked,
-            }
-        };
-        Ok(Checked { outcome, too_long })
-    }
-}
-
-struct Checked {
-    outcome: Outcome,
-    // How long the check took, if that is longer than can be hidden.
-    too_long: Option<Duration>,
-}
-
-enum Outcome {
-    /// With the old and the new hash, if the old one is obsolete.
-    Accepted {
-        rehash: Option<(PasswordHash, PasswordHash)>,
-        is_blocked: bool,
-    },
-    Corrupt(Error),
-    Refused,
-}
